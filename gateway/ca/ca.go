@@ -1,0 +1,27 @@
+// Package ca is the certificate authority behind the gateway: a root that signs
+// one intermediate, and an intermediate that signs machines and, when asked, the
+// gateway's own TLS certificate. Made on first start, keys 0600, Go's
+// crypto/x509 behind a small interface.
+package ca
+
+import (
+	"context"
+	"crypto/x509"
+	"time"
+)
+
+// Authority signs machine certificates. Implementations are safe for
+// concurrent use.
+type Authority interface {
+	// Sign issues a certificate for the CSR's key with machineID as common name
+	// and URI SAN, whatever else the CSR asks for. The CSR has been checked by
+	// gateway.ParseCSR.
+	Sign(ctx context.Context, csr *x509.CertificateRequest, machineID string, now time.Time) (*x509.Certificate, error)
+	// Chain returns the intermediates, the issuer of machine certificates first,
+	// and the root.
+	Chain() (intermediates []*x509.Certificate, root *x509.Certificate)
+	// Validity is how long a machine certificate is valid.
+	Validity() time.Duration
+	// CRL returns a signed DER revocation list (RFC 5280, section 5).
+	CRL(ctx context.Context, revoked []x509.RevocationListEntry, now time.Time) ([]byte, error)
+}

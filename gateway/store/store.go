@@ -1,0 +1,117 @@
+// Package store names what the gateway remembers: announced codes, machines,
+// certificates and API keys. store/sqlite is the implementation; storetest is
+// the suite that every implementation passes. Secrets come and go as SHA-256
+// hashes only.
+package store
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/mecha-org/mecha-agent/gateway"
+)
+
+// Errors that every Store promises; compare with errors.Is.
+var (
+	ErrNotFound = errors.New("not found")
+	ErrTaken    = errors.New("code is in use")
+	ErrExpired  = errors.New("code has expired")
+	ErrClaimed  = errors.New("code was claimed already")
+	ErrRevoked  = errors.New("machine is revoked")
+	ErrUsed     = errors.New("token was used already")
+)
+
+// Hash is the SHA-256 of a gateway.Secret.
+type Hash [32]byte
+
+// Request is an announced code and what became of it.
+type Request struct {
+	ID             int64
+	Code           string
+	DeviceCode     Hash // zero: announced by nobody, see gateway/server's unannounced codes
+	KeyFingerprint string
+	Board          gateway.Board
+	Created        time.Time
+	Expires        time.Time // of the code while unclaimed, of the exchange once claimed
+
+	Claimed   time.Time // zero: not yet
+	ClaimedBy string    // id of the API key
+	MachineID string
+
+	Token        Hash // zero: none was handed out
+	TokenExpires time.Time
+	TokenUsed    time.Time
+
+	CertificateSerial string // hex; empty: none was issued yet
+}
+
+// Certificate is an issued certificate.
+type Certificate struct {
+	Serial         string // hex, lower case
+	MachineID      string
+	KeyFingerprint string
+	NotBefore      time.Time
+	NotAfter       time.Time
+	PEM            string
+	Revoked        time.Time // zero: not revoked
+}
+
+// APIKey is an operator's key.
+type APIKey struct {
+	ID      string
+	Name    string
+	Secret  Hash
+	Created time.Time
+}
+
+// Store is safe for concurrent use. What a method has returned without error is
+// on stable storage. Times are kept to the second or better, in UTC.
+type Store interface {
+	// AddRequest stores an announced code and returns its id. ErrTaken when
+	// another request with that code has not expired at r.Created. An expired
+	// one gives up its code to the new one.
+	AddRequest(ctx context.Context, r Request) (int64, error)
+	// RequestByCode returns ErrNotFound for a code that nobody announced and
+	// ErrExpired for one whose time is over at now.
+	RequestByCode(ctx context.Context, code string, now time.Time) (Request, error)
+	// RequestByID returns ErrNotFound when there is none, expired ones included.
+	RequestByID(ctx context.Context, id int64) (Request, error)
+	// Claim marks the request as claimed, in one transaction with the making of
+	// the machine. The machine is the one that already has the request's key, if
+	// it is not revoked (ErrRevoked when it is), else a new one named newID.
+	// ErrNotFound, ErrExpired, ErrClaimed. Expires becomes until.
+	Claim(ctx context.Context, code, newID, by string, now, until time.Time) (Request, error)
+	// SetToken replaces the request's one-time token; a former one is void.
+	// ErrNotFound, ErrExpired.
+	SetToken(ctx context.Context, id int64, token Hash, now, expires time.Time) error
+	// UseToken marks the token as used and returns its request: exactly one of
+	// many concurrent calls succeeds. ErrNotFound for a token that was never
+	// handed out or is void, ErrUsed, ErrExpired, ErrRevoked.
+	UseToken(ctx context.Context, token Hash, now time.Time) (Request, error)
+	// AddCertificate records what was issued for a request, in one transaction
+	// with the request's CertificateSerial and the machine's key.
+	AddCertificate(ctx context.Context, requestID int64, c Certificate) error
+	// Certificate returns ErrNotFound when there is none with that serial.
+	Certificate(ctx context.Context, serial string) (Certificate, error)
+	// Revoked returns the revoked certificates that end after now.
+	Revoked(ctx context.Context, now time.Time) ([]Certificate, error)
+
+	// Machines returns at most limit machines with an id greater than after, in
+	// order of id.
+	Machines(ctx context.Context, after string, limit int) ([]gateway.Machine, error)
+	// Revoke revokes the machine and all of its certificates, and is idempotent:
+	// the time of the first revocation is returned. ErrNotFound.
+	Revoke(ctx context.Context, machineID string, now time.Time) (time.Time, error)
+
+	AddAPIKey(ctx context.Context, k APIKey) error
+	// APIKey returns ErrNotFound when there is none.
+	APIKey(ctx context.Context, id string) (APIKey, error)
+	// HasAPIKeys says whether any exists: the first start makes one.
+	HasAPIKeys(ctx context.Context) (bool, error)
+
+	// Sweep deletes requests that ended before the given time without a claim.
+	Sweep(ctx context.Context, before time.Time) (int, error)
+	// Close flushes and closes; methods fail afterwards.
+	Close() error
+}

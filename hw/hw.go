@@ -1,0 +1,40 @@
+// Package hw is what a person sees and touches: displays, LEDs, the button and
+// the console. It is given parts (periph pins and buses) and a View to show; it
+// knows neither which board it runs on nor what the view is about.
+package hw
+
+import "time"
+
+// Mode is what the panel is to say.
+type Mode uint8
+
+// The modes of a panel.
+const (
+	ModeIdle    Mode = iota // nothing runs; press the button
+	ModeWaiting             // at work on getting a code: asking the gateway
+	ModeCode                // a code stands and waits for its claim
+	ModeWorking             // claimed; the certificate is on its way
+	ModeDone                // the machine has its identity
+	ModeFailed              // it failed; Error and Hint say why
+)
+
+// View is the content of a panel. Every display makes of it what fits.
+type View struct {
+	Mode      Mode
+	Code      string
+	Made      time.Time // when the code was made
+	Expires   time.Time // when it ends
+	ClaimURL  string    // drawn as a QR code where there is room
+	Step      string    // state and step in words
+	MachineID string
+	Error     string
+	Hint      string
+}
+
+// Screen is a display that shows views. Show draws once and returns; an error
+// means that the display could not be written to.
+type Screen interface {
+	Show(v View, now time.Time) error
+	// Close blanks the display and frees the bus.
+	Close() error
+}

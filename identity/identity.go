@@ -1,0 +1,38 @@
+// Package identity keeps what a machine is: its key, certificate signing
+// request, certificate and chain on disk. Generations and one atomic switch see
+// to it that a crash at any instruction leaves the old identity or the new one,
+// never a mixture, and nothing is stored that was not verified in full.
+package identity
+
+import (
+	"errors"
+	"time"
+)
+
+// Paths says where an identity is found by other programs. Each path is a
+// symbolic link into the state folder, so that one rename switches all five.
+type Paths struct {
+	Key      string
+	CSR      string
+	Cert     string
+	CABundle string
+	Root     string
+	State    string // folder of the generations, 0700
+}
+
+// Identity is a verified identity as it lies on disk.
+type Identity struct {
+	MachineID string
+	NotBefore time.Time
+	NotAfter  time.Time
+	CertPEM   string
+	BundlePEM string // intermediates, one after the other
+	RootPEM   string
+}
+
+// Errors of Store; compare with errors.Is.
+var (
+	ErrNone       = errors.New("the machine has no identity")
+	ErrUnverified = errors.New("the gateway's answer does not verify")
+	ErrStorage    = errors.New("storing the identity")
+)
