@@ -60,9 +60,10 @@ type Keystore struct {
 
 // Hardware is the board and its panel.
 type Hardware struct {
-	Board   string            `yaml:"board"`   // "auto" or a board's name
-	Console string            `yaml:"console"` // "auto" (when there is no display), "on", "off"
-	Options map[string]string `yaml:"options"` // what only some boards know, checked by the board
+	Board   string            `yaml:"board"`    // "auto" or a board's name
+	Console string            `yaml:"console"`  // "auto" (when there is no display), "on", "off"
+	LEDPace time.Duration     `yaml:"led_pace"` // how long one character of the code stands on the LEDs, 100ms to 10s, default 1s
+	Options map[string]string `yaml:"options"`  // what only some boards know, checked by the board
 }
 
 // Server is the agent's own gRPC service.
