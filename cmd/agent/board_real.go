@@ -1,0 +1,16 @@
+//go:build !sim
+
+package main
+
+import (
+	"context"
+	"io/fs"
+
+	"github.com/mecha-org/mecha-agent/board"
+	"github.com/mecha-org/mecha-agent/settings"
+)
+
+// openBoard returns the machine that this process runs on.
+func openBoard(_ context.Context, root fs.FS, c settings.Hardware) (board.Board, error) {
+	return detectBoard(root, c)
+}

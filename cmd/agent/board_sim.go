@@ -1,0 +1,21 @@
+//go:build sim
+
+package main
+
+import (
+	"context"
+	"io/fs"
+
+	"github.com/mecha-org/mecha-agent/board"
+	"github.com/mecha-org/mecha-agent/board/sim"
+	"github.com/mecha-org/mecha-agent/settings"
+)
+
+// openBoard returns the simulated board when the settings ask for it, else the
+// machine that this process runs on.
+func openBoard(ctx context.Context, root fs.FS, c settings.Hardware) (board.Board, error) {
+	if c.Board == "sim" {
+		return sim.Open(ctx, c.Options)
+	}
+	return detectBoard(root, c)
+}

@@ -1,0 +1,286 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/mecha-org/mecha-agent/gateway"
+	provisioningpb "github.com/mecha-org/mecha-agent/proto/provisioning"
+)
+
+// callTimeout bounds one question to the agent, which itself may ask the gateway.
+const callTimeout = time.Minute
+
+// clientCommand is a command that asks the running agent.
+func (a *app) clientCommand(use, short string, args cobra.PositionalArgs, do func(ctx context.Context, d daemonClient, args []string) error) *cobra.Command {
+	timeout := callTimeout
+	c := &cobra.Command{Use: use, Short: short, Args: args,
+		RunE: func(c *cobra.Command, args []string) error {
+			ctx, cancel := context.WithTimeout(c.Context(), timeout)
+			defer cancel()
+			d, err := a.dial()
+			if err != nil {
+				return err
+			}
+			defer d.Close()
+			return do(ctx, d, args)
+		}}
+	c.Flags().StringVar(&a.address, "address", "", "`address` of the agent, unix:/path or host:port (default from the settings)")
+	c.Flags().DurationVar(&timeout, "timeout", timeout, "how long to wait")
+	return c
+}
+
+// statusJSON is what --json prints of a status. Times are RFC 3339.
+type statusJSON struct {
+	State              string     `json:"state"`
+	Provisioned        bool       `json:"provisioned"`
+	MachineID          string     `json:"machine_id,omitempty"`
+	CertificateExpires *time.Time `json:"certificate_expires,omitempty"`
+	Code               string     `json:"code,omitempty"`
+	CodeExpires        *time.Time `json:"code_expires,omitempty"`
+	ClaimURL           string     `json:"claim_url,omitempty"`
+	Error              string     `json:"error,omitempty"`
+	Hint               string     `json:"hint,omitempty"`
+	Keystore           string     `json:"keystore"`
+	Board              string     `json:"board"`
+	Version            string     `json:"version"`
+}
+
+func toJSON(s *provisioningpb.StatusResponse) statusJSON {
+	when := func(t *timestamppb.Timestamp) *time.Time {
+		if t == nil {
+			return nil
+		}
+		u := t.AsTime()
+		return &u
+	}
+	return statusJSON{stateText(s.State), s.Provisioned, s.MachineId, when(s.CertificateExpires), s.Code, when(s.CodeExpires),
+		s.ClaimUrl, s.Error, s.Hint, s.Keystore, s.Board, s.Version}
+}
+
+// stateText is the contract's state as a person reads it: "code shown".
+func stateText(s provisioningpb.State) string {
+	return strings.ToLower(strings.ReplaceAll(strings.TrimPrefix(s.String(), "STATE_"), "_", " "))
+}
+
+func (a *app) printStatus(s *provisioningpb.StatusResponse) error {
+	if a.json {
+		return printJSON(a.stdout, toJSON(s))
+	}
+	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+	row := func(name, value string) {
+		if value != "" && value != "-" {
+			fmt.Fprintf(w, "%s\t%s\n", name, value)
+		}
+	}
+	row("state", stateText(s.State))
+	row("provisioned", map[bool]string{true: "yes", false: "no"}[s.Provisioned])
+	row("machine id", s.MachineId)
+	row("certificate until", formatTime(asTime(s.CertificateExpires)))
+	row("code", s.Code)
+	row("code until", formatTime(asTime(s.CodeExpires)))
+	row("claim at", s.ClaimUrl)
+	row("error", s.Error)
+	row("hint", s.Hint)
+	row("keystore", s.Keystore)
+	row("board", s.Board)
+	row("version", s.Version)
+	return w.Flush()
+}
+
+func asTime(t *timestamppb.Timestamp) time.Time {
+	if t == nil {
+		return time.Time{}
+	}
+	return t.AsTime()
+}
+
+func (a *app) statusCommand() *cobra.Command {
+	var watch bool
+	c := a.clientCommand("status", "Print what the agent is doing", cobra.NoArgs, func(ctx context.Context, d daemonClient, _ []string) error {
+		s, err := d.Status(ctx, &provisioningpb.StatusRequest{})
+		if err != nil {
+			return err
+		}
+		return a.printStatus(s)
+	})
+	once := c.RunE
+	c.RunE = func(c *cobra.Command, args []string) error {
+		if !watch {
+			return once(c, args)
+		}
+		d, err := a.dial()
+		if err != nil {
+			return err
+		}
+		defer d.Close()
+		err = d.watch(c.Context(), func(s *provisioningpb.StatusResponse) (bool, error) {
+			if a.json {
+				return false, printJSON(a.stdout, toJSON(s))
+			}
+			_, err := fmt.Fprintln(a.stdout, statusLine(s))
+			return false, err
+		})
+		if c.Context().Err() != nil {
+			return nil // Ctrl-C is how a watch ends
+		}
+		return err
+	}
+	c.Flags().BoolVarP(&watch, "watch", "w", false, "go on printing each change, a line each, until Ctrl-C")
+	return c
+}
+
+// statusLine is a status in one line.
+func statusLine(s *provisioningpb.StatusResponse) string {
+	parts := []string{time.Now().Format("15:04:05"), stateText(s.State)}
+	for _, p := range []struct{ name, value string }{{"code", s.Code}, {"machine", s.MachineId}, {"error", s.Error}} {
+		if p.value != "" {
+			parts = append(parts, p.name+" "+p.value)
+		}
+	}
+	return strings.Join(parts, "  ")
+}
+
+// watch calls each with every status until it says that it is done.
+func (d daemonClient) watch(ctx context.Context, each func(*provisioningpb.StatusResponse) (done bool, err error)) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stream, err := d.WatchStatus(ctx, &provisioningpb.StatusRequest{})
+	if err != nil {
+		return explain(err, nil)
+	}
+	for {
+		s, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			return exitError{errors.New("the agent stopped"), exitNoAgent, "start it with: mecha-agent run"}
+		}
+		if err != nil {
+			return explain(err, stream.Trailer())
+		}
+		if done, err := each(s); done || err != nil {
+			return err
+		}
+	}
+}
+
+func (a *app) pingCommand() *cobra.Command {
+	return a.clientCommand("ping", "Ask whether the gateway can be reached", cobra.NoArgs, func(ctx context.Context, d daemonClient, _ []string) error {
+		r, err := d.Ping(ctx, &provisioningpb.PingRequest{})
+		if err != nil {
+			return err
+		}
+		if a.json {
+			return printJSON(a.stdout, map[string]string{"code": r.Code, "message": r.Message})
+		}
+		_, err = fmt.Fprintln(a.stdout, r.Code)
+		return err
+	})
+}
+
+func (a *app) codeCommand() *cobra.Command {
+	return a.clientCommand("code", "Make a fresh code and show it", cobra.NoArgs, func(ctx context.Context, d daemonClient, _ []string) error {
+		s, err := d.freshCode(ctx)
+		if err != nil {
+			return err
+		}
+		if a.json {
+			return printJSON(a.stdout, toJSON(s))
+		}
+		if _, err := fmt.Fprintln(a.stdout, s.Code); err != nil {
+			return err
+		}
+		a.tellWhere(s)
+		return nil
+	})
+}
+
+// freshCode asks for a code and returns it with all that belongs to it.
+func (d daemonClient) freshCode(ctx context.Context) (*provisioningpb.StatusResponse, error) {
+	r, err := d.GenerateCode(ctx, &provisioningpb.GenerateCodeRequest{})
+	if err != nil {
+		return nil, err
+	}
+	s, err := d.Status(ctx, &provisioningpb.StatusRequest{})
+	if err != nil {
+		return nil, err
+	}
+	s.Code = r.Code
+	return s, nil
+}
+
+func (a *app) tellWhere(s *provisioningpb.StatusResponse) {
+	if s.ClaimUrl != "" {
+		fmt.Fprintln(a.stderr, "claim it at", s.ClaimUrl)
+	}
+	if s.CodeExpires != nil {
+		fmt.Fprintln(a.stderr, "it stands until", formatTime(asTime(s.CodeExpires)))
+	}
+}
+
+func (a *app) deprovisionCommand() *cobra.Command {
+	var yes bool
+	c := a.clientCommand("deprovision", "Remove key and certificates from this machine", cobra.NoArgs,
+		func(ctx context.Context, d daemonClient, _ []string) error {
+			if !yes {
+				if err := a.confirm("Remove key and certificates for good?"); err != nil {
+					return err
+				}
+			}
+			r, err := d.Deprovision(ctx, &provisioningpb.Empty{})
+			if err != nil {
+				return err
+			}
+			if a.json {
+				return printJSON(a.stdout, map[string]bool{"success": r.Success})
+			}
+			_, err = fmt.Fprintln(a.stdout, "deprovisioned")
+			return err
+		})
+	c.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
+	return c
+}
+
+// confirm asks a person at a terminal; nobody else can say yes.
+func (a *app) confirm(question string) error {
+	if !isTerminal(a.stdin) {
+		return exitError{errors.New("nobody is there to confirm"), exitDeclined, "pass --yes"}
+	}
+	fmt.Fprintf(a.stderr, "%s [y/N] ", question)
+	line, err := bufio.NewReader(a.stdin).ReadString('\n')
+	if err != nil && line == "" {
+		return fmt.Errorf("reading the answer: %w", err)
+	}
+	if answer := strings.ToLower(strings.TrimSpace(line)); answer != "y" && answer != "yes" {
+		return exitError{errors.New("declined, nothing was changed"), exitDeclined, ""}
+	}
+	return nil
+}
+
+func (a *app) boardCommand() *cobra.Command {
+	return &cobra.Command{Use: "board", Short: "Print which board this is and what is on it", Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			cfg, _, err := a.load()
+			if err != nil {
+				return err
+			}
+			b, err := openBoard(c.Context(), a.root, cfg.Hardware)
+			if err != nil {
+				return err
+			}
+			defer b.Close()
+			return a.printBoard(b)
+		}}
+}
+
+// notClaimed is the answer to "provision CODE" while nobody said yes.
+var notClaimed = &gateway.Error{Kind: gateway.Pending, Err: errors.New("no operator has claimed the code yet"),
+	Advice: "claim it at the gateway, then try again; without a code, mecha-agent provision waits for the claim"}

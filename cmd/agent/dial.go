@@ -1,0 +1,106 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	"github.com/mecha-org/mecha-agent/gateway"
+	provisioningpb "github.com/mecha-org/mecha-agent/proto/provisioning"
+	"github.com/mecha-org/mecha-agent/rpc"
+	"github.com/mecha-org/mecha-agent/settings"
+)
+
+// daemonClient is a connection to the running agent.
+type daemonClient struct {
+	provisioningpb.ProvisioningServiceClient
+	conn *grpc.ClientConn
+}
+
+// dial connects to --address, else to the agent's socket, else to its port.
+func (a *app) dial() (daemonClient, error) {
+	target := a.address
+	if target == "" {
+		cfg, _, err := a.load()
+		if err != nil {
+			return daemonClient{}, err
+		}
+		target = agentAddress(cfg.Server)
+	}
+	if target == "" {
+		return daemonClient{}, exitError{errors.New("the settings name neither a socket nor a port of the agent"), exitUsage,
+			"set server.socket, or pass --address"}
+	}
+	conn, err := grpc.NewClient(target, grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithChainUnaryInterceptor(explainUnary), grpc.WithDisableServiceConfig())
+	if err != nil {
+		return daemonClient{}, exitError{fmt.Errorf("address of the agent: %w", err), exitUsage,
+			"write --address unix:/path/to/socket or --address 127.0.0.1:3001"}
+	}
+	return daemonClient{provisioningpb.NewProvisioningServiceClient(conn), conn}, nil
+}
+
+func (d daemonClient) Close() { d.conn.Close() }
+
+// agentAddress is where the agent of these settings answers: its socket, or its
+// loopback port. With TLS beyond loopback there is the socket.
+func agentAddress(s settings.Server) string {
+	switch {
+	case s.Socket != "":
+		return "unix:" + s.Socket
+	case s.URL != "" && !s.TLS:
+		return "passthrough:" + net.JoinHostPort(s.URL, strconv.Itoa(s.Port))
+	}
+	return ""
+}
+
+// explainUnary turns what the daemon answered back into an error with a kind
+// and a hint.
+func explainUnary(ctx context.Context, method string, req, reply any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+	var trailer metadata.MD
+	err := invoke(ctx, method, req, reply, conn, append(opts, grpc.Trailer(&trailer))...)
+	return explain(err, trailer)
+}
+
+func explain(err error, trailer metadata.MD) error {
+	if err == nil {
+		return nil
+	}
+	s := status.Convert(err)
+	if names := trailer.Get(rpc.TrailerErrorCode); len(names) > 0 {
+		kind, _ := gateway.KindFromErrorCode(names[0])
+		return &gateway.Error{Kind: kind, Err: errors.New(s.Message()), Advice: strings.Join(trailer.Get(rpc.TrailerHint), "; ")}
+	}
+	switch s.Code() {
+	case codes.Unavailable:
+		advice := "start it with: mecha-agent run"
+		if strings.Contains(s.Message(), os.ErrPermission.Error()) {
+			advice = "the socket is for its owner and group: join the group, or use sudo"
+		}
+		return exitError{fmt.Errorf("asking the agent: %s", s.Message()), exitNoAgent, advice}
+	case codes.DeadlineExceeded:
+		return &gateway.Error{Kind: gateway.Deadline, Err: errors.New("the agent did not answer in time"), Advice: "try again, or pass a longer --timeout"}
+	case codes.Canceled:
+		return exitError{errors.New("interrupted"), exitFailure, ""}
+	}
+	return &gateway.Error{Kind: gateway.KindFromGRPC(uint32(s.Code())), Err: errors.New(s.Message())}
+}
+
+// formatTime is a time as people on the command line read it; "-" for none.
+func formatTime(t time.Time) string {
+	if t.IsZero() {
+		return "-"
+	}
+	return t.Local().Format("2006-01-02 15:04:05 MST")
+}

@@ -1,0 +1,94 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	provisioningpb "github.com/mecha-org/mecha-agent/proto/provisioning"
+)
+
+// claimTimeout is how long "provision" waits for a person to claim the code.
+const claimTimeout = 15 * time.Minute
+
+func (a *app) provisionCommand() *cobra.Command {
+	c := a.clientCommand("provision [CODE]", "Get the identity, with the code on the panel or a fresh one", cobra.MaximumNArgs(1),
+		func(ctx context.Context, d daemonClient, args []string) error {
+			if len(args) == 1 {
+				return a.provisionOnce(ctx, d, args[0])
+			}
+			return a.provisionAndWait(ctx, d)
+		})
+	c.Long = `Without a code: make a fresh one, print it, and wait until an operator has
+claimed it and the machine holds its identity.
+
+With the code that stands on the panel: run the exchange once; exit with 5 when
+no operator has claimed the code yet.`
+	timeout := c.Flags().Lookup("timeout")
+	_ = timeout.Value.Set(claimTimeout.String()) // a duration's own text always parses
+	timeout.DefValue = claimTimeout.String()
+	return c
+}
+
+func (a *app) provisionOnce(ctx context.Context, d daemonClient, code string) error {
+	r, err := d.ProvisionByCode(ctx, &provisioningpb.ProvisioningRequest{Code: code})
+	if err != nil {
+		return err
+	}
+	if !r.Success {
+		return notClaimed
+	}
+	s, err := d.Status(ctx, &provisioningpb.StatusRequest{})
+	if err != nil {
+		return err
+	}
+	return a.printProvisioned(s)
+}
+
+func (a *app) provisionAndWait(ctx context.Context, d daemonClient) error {
+	s, err := d.freshCode(ctx)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(a.stderr, "code", s.Code)
+	a.tellWhere(s)
+	progress := newProgress(a.stderr, isTerminal(a.stderr))
+	defer progress.end()
+	began, shown := false, s.Code
+	var last *provisioningpb.StatusResponse
+	err = d.watch(ctx, func(s *provisioningpb.StatusResponse) (bool, error) {
+		last = s
+		progress.show(s)
+		if s.Code != "" && s.Code != shown {
+			shown = s.Code
+			progress.note("the code expired; the new one is " + shown)
+		}
+		switch s.State {
+		case provisioningpb.State_STATE_PROVISIONED, provisioningpb.State_STATE_IDLE:
+			return began, nil
+		case provisioningpb.State_STATE_FAILED:
+			return true, exitError{errors.New(s.Error), exitFailure, s.Hint}
+		}
+		began = true
+		return false, nil
+	})
+	progress.end()
+	if err != nil {
+		return err
+	}
+	if last.State == provisioningpb.State_STATE_IDLE || last.Code != "" {
+		return exitError{errors.New("no operator claimed the code before its time was over"), exitNotClaimed, "run mecha-agent provision again"}
+	}
+	return a.printProvisioned(last)
+}
+
+func (a *app) printProvisioned(s *provisioningpb.StatusResponse) error {
+	if a.json {
+		return printJSON(a.stdout, toJSON(s))
+	}
+	_, err := fmt.Fprintf(a.stdout, "provisioned as %s until %s\n", s.MachineId, formatTime(asTime(s.CertificateExpires)))
+	return err
+}

@@ -1,0 +1,94 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/mecha-org/mecha-agent/gateway/client"
+	"github.com/mecha-org/mecha-agent/hw"
+	"github.com/mecha-org/mecha-agent/identity"
+	"github.com/mecha-org/mecha-agent/keystore/disk"
+	"github.com/mecha-org/mecha-agent/provision"
+	"github.com/mecha-org/mecha-agent/rpc"
+	"github.com/mecha-org/mecha-agent/settings"
+)
+
+func (a *app) runCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "run",
+		Short: "Run the agent (the daemon)",
+		Args:  cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			cfg, report, err := a.load()
+			if err != nil {
+				return err
+			}
+			log, closeLog, err := openLog(cfg.Logging, a.stderr)
+			if err != nil {
+				return err
+			}
+			defer closeLog()
+			if len(report.Ignored) > 0 {
+				log.Info("settings of other services are left to them", "file", report.File, "ignored", strings.Join(report.Ignored, ", "))
+			}
+			return a.daemon(c.Context(), cfg, log)
+		},
+	}
+}
+
+// daemon is the data flow: settings, board, keystore, identity, panel, gateway,
+// exchange, and the service that other programs ask.
+func (a *app) daemon(ctx context.Context, cfg settings.Agent, log *slog.Logger) error {
+	machine, err := openBoard(ctx, a.root, cfg.Hardware)
+	if err != nil {
+		return fmt.Errorf("finding the board: %w", err)
+	}
+	defer machine.Close()
+	log.Info("starting", "version", versionText(), "board", machine.String(), "missing", machine.Missing)
+
+	keys, err := disk.New(curve(cfg.Keystore))
+	if err != nil {
+		return fmt.Errorf("opening the keystore: %w", err)
+	}
+	id, err := identity.Open(ctx, identityPaths(cfg.Provisioning.Paths), keys)
+	if err != nil {
+		return fmt.Errorf("opening the identity: %w", err)
+	}
+	defer id.Close()
+
+	panel, err := openPanel(machine, cfg.Hardware, a.stdout, log)
+	if err != nil {
+		return fmt.Errorf("opening the panel: %w", err)
+	}
+	gw, err := client.New(gatewayConfig(cfg.Provisioning, log))
+	if err != nil {
+		return err
+	}
+	exchange, err := provision.New(exchangeConfig(cfg.Provisioning, machine, gw, id, panel, log))
+	if err != nil {
+		return err
+	}
+	listeners, err := rpc.Listen(ctx, endpoint(cfg.Server))
+	if err != nil {
+		return err
+	}
+	for _, l := range listeners {
+		log.Info("listening", "network", l.Addr().Network(), "address", l.Addr().String())
+	}
+
+	all, ctx := errgroup.WithContext(ctx)
+	all.Go(func() error { return panel.Run(ctx) })
+	all.Go(func() error { return exchange.Run(ctx) })
+	all.Go(func() error { return hw.Button(ctx, machine.Button, func(hw.Press) { exchange.Press() }) })
+	all.Go(func() error {
+		return rpc.Serve(ctx, serviceConfig(exchange, id, cfg.Keystore, machine, log), listeners...)
+	})
+	err = all.Wait()
+	log.Info("stopped", "error", err)
+	return err
+}

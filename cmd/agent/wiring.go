@@ -1,0 +1,142 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/mecha-org/mecha-agent/board"
+	"github.com/mecha-org/mecha-agent/gateway"
+	"github.com/mecha-org/mecha-agent/gateway/client"
+	"github.com/mecha-org/mecha-agent/hw"
+	"github.com/mecha-org/mecha-agent/hw/oled"
+	"github.com/mecha-org/mecha-agent/identity"
+	"github.com/mecha-org/mecha-agent/keystore"
+	"github.com/mecha-org/mecha-agent/provision"
+	"github.com/mecha-org/mecha-agent/rpc"
+	"github.com/mecha-org/mecha-agent/settings"
+)
+
+// This file hands the settings to the rooms of the house, a function each.
+
+func openLog(c settings.Logging, stderr io.Writer) (*slog.Logger, func(), error) {
+	if !c.Enabled {
+		return slog.New(slog.DiscardHandler), func() {}, nil
+	}
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(strings.ToUpper(c.Level))); err != nil {
+		return nil, nil, fmt.Errorf("logging.level: %w", err)
+	}
+	o := &slog.HandlerOptions{Level: level}
+	switch {
+	case c.Path != "":
+		if err := os.MkdirAll(filepath.Dir(c.Path), 0o750); err != nil {
+			return nil, nil, fmt.Errorf("opening the log: %w", err)
+		}
+		f, err := os.OpenFile(c.Path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o640)
+		if err != nil {
+			return nil, nil, fmt.Errorf("opening the log: %w", err)
+		}
+		return slog.New(slog.NewJSONHandler(f, o)), func() { f.Close() }, nil
+	case isTerminal(stderr):
+		return slog.New(slog.NewTextHandler(stderr, o)), func() {}, nil
+	default:
+		return slog.New(slog.NewJSONHandler(stderr, o)), func() {}, nil
+	}
+}
+
+// detectBoard finds the machine that this process runs on.
+func detectBoard(root fs.FS, c settings.Hardware) (board.Board, error) {
+	if c.Board != "auto" && c.Board != "generic" {
+		return board.Board{}, exitError{fmt.Errorf("hardware.board: this program knows no board %q", c.Board), exitUsage,
+			`set hardware.board to "auto"; the simulated board "sim" needs a program built with -tags sim`}
+	}
+	for key := range c.Options {
+		return board.Board{}, exitError{fmt.Errorf("hardware.options: this board takes no option %q", key), exitUsage, "remove it"}
+	}
+	return board.Detect(root)
+}
+
+func curve(c settings.Keystore) keystore.Curve { return keystore.Curve(c.Curve) }
+
+func identityPaths(p settings.Paths) identity.Paths {
+	return identity.Paths{Key: p.Machine.PrivateKey, CSR: p.Machine.CSR, Cert: p.Machine.Cert,
+		CABundle: p.CABundle.Cert, Root: p.Root.Cert, State: p.State}
+}
+
+// openPanel makes a panel of the parts that the board has. Without a display
+// the console is one, when a person sits at it.
+func openPanel(b board.Board, c settings.Hardware, console io.Writer, log *slog.Logger) (*hw.Panel, error) {
+	var screens []hw.Screen
+	if d := b.Display; d != nil {
+		o, err := oled.Open(d.Bus, d.Address, d.Controller)
+		if err != nil {
+			return nil, err
+		}
+		screens = append(screens, hw.NewDrawerScreen(o, o.Close))
+	}
+	if c.Console == "on" || c.Console == "auto" && len(screens) == 0 && isTerminal(console) {
+		screens = append(screens, hw.NewConsole(console, isTerminal(console)))
+	}
+	var leds *hw.LEDs
+	if b.LEDs != nil {
+		leds = hw.NewLEDs(b.LEDs.Bits, b.LEDs.Strobe, c.LEDPace)
+	}
+	return hw.NewPanel(hw.PanelConfig{Screens: screens, LEDs: leds, Log: log}), nil
+}
+
+func gatewayConfig(p settings.Provisioning, log *slog.Logger) client.Config {
+	return client.Config{ServerURL: p.ServerURL, TrustFile: p.Paths.Server.Cert, RootFingerprint: p.RootFingerprint,
+		AllowPlaintext: p.AllowPlaintext, Timeout: p.Timeout, UserAgent: "mecha-agent/" + versionText(), Log: log}
+}
+
+func exchangeConfig(p settings.Provisioning, b board.Board, gw provision.Gateway, id *identity.Store, panel *hw.Panel, log *slog.Logger) provision.Config {
+	return provision.Config{Gateway: gw, Vault: id, Sessions: id, Panel: panelView{panel}, Log: log,
+		Board: gateway.Board{Vendor: b.Vendor, Model: b.Model, Serial: b.Serial, SoC: b.SoC,
+			Revision: b.Revision, Architecture: b.Architecture},
+		CodeLength: p.Code.Length, CodeLife: p.Code.Life, Window: p.Code.Window,
+		SignURL: p.CertSignURL, CallTimeout: p.Timeout}
+}
+
+func endpoint(s settings.Server) rpc.Endpoint {
+	return rpc.Endpoint{Host: s.URL, Port: s.Port, TLS: s.TLS, Cert: s.Cert, Key: s.Key, ClientCA: s.ClientCA, Socket: s.Socket}
+}
+
+func serviceConfig(x *provision.Provisioner, id *identity.Store, k settings.Keystore, b board.Board, log *slog.Logger) rpc.Config {
+	return rpc.Config{Exchange: x, Keystore: k.Backend, Board: b.String(), Version: versionText(), Log: log,
+		Certificates: func(ctx context.Context) (rpc.Certificates, error) {
+			i, err := id.Load(ctx)
+			if errors.Is(err, identity.ErrNone) {
+				return rpc.Certificates{}, nil
+			}
+			return rpc.Certificates{Cert: i.CertPEM, Bundle: i.BundlePEM, Root: i.RootPEM}, err
+		}}
+}
+
+// panelView shows the exchange's status on the board's panel.
+type panelView struct{ panel *hw.Panel }
+
+var modes = map[provision.State]hw.Mode{
+	provision.Idle:        hw.ModeIdle,
+	provision.CodeShown:   hw.ModeCode,
+	provision.Claimed:     hw.ModeWorking,
+	provision.Signing:     hw.ModeWorking,
+	provision.Provisioned: hw.ModeDone,
+	provision.Failed:      hw.ModeFailed,
+}
+
+// Show implements provision.Panel.
+func (p panelView) Show(s provision.Status) {
+	v := hw.View{Mode: modes[s.State], Code: s.Code, Made: s.CodeMade, Expires: s.CodeExpires, ClaimURL: s.ClaimURL,
+		Step: s.State.String(), MachineID: s.MachineID, Error: s.Error, Hint: s.Hint}
+	if v.Mode == hw.ModeCode && v.Code == "" {
+		v.Mode = hw.ModeWaiting // announced nowhere yet: a code that the gateway does not know is no use to a person
+	}
+	p.panel.Show(v)
+}
