@@ -1,0 +1,224 @@
+// Package server is the gateway's side of the wire: one Service with every
+// rule, and two thin doors on one port that only translate, HTTP/JSON (http.go)
+// and gRPC (grpc.go). A rule that stands in a door is in the wrong place.
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"github.com/mecha-org/mecha-agent/gateway"
+	"github.com/mecha-org/mecha-agent/gateway/ca"
+	"github.com/mecha-org/mecha-agent/gateway/store"
+)
+
+// Config is what a Server needs. Zero durations and limits take the defaults.
+type Config struct {
+	Store store.Store
+	CA    ca.Authority
+	Log   *slog.Logger     // nil: nothing is logged
+	Now   func() time.Time // nil: time.Now
+
+	URL      string        // as operators reach it, for verification_uri: "https://gw.example:3000"
+	CodeLife time.Duration // until an announced code must be claimed, default 5 minutes
+	Exchange time.Duration // from claim to certificate, default 15 minutes
+	Interval time.Duration // least time between two polls, default 5 seconds
+	// Unannounced serves agents of the original, which announce nothing and
+	// prove nothing: whoever signs first with the machine's id gets it.
+	Unannounced bool
+	Limits      Limits
+}
+
+// Limits bounds what one address (IPv4 /32, IPv6 /64) and all together may ask.
+type Limits struct {
+	PerAddress  float64       // requests a second, sustained, default 20
+	Burst       int           // requests at once from one address, default 60
+	WrongCodes  int           // wrong credentials from one address in 10 minutes, default 20
+	Overall     float64       // requests a second, all addresses together, default 2000
+	Body        int64         // bytes of a request, default 64 KiB
+	ReadTimeout time.Duration // for one whole request, default 10 seconds
+}
+
+// The times that are no setting.
+const (
+	drainTimeout = 15 * time.Second // for requests in flight when the server stops
+	writeTimeout = 60 * time.Second // for one answer, after the request was read
+	idleTimeout  = 2 * time.Minute  // of a connection between two requests
+	sweepEvery   = time.Minute
+	sweepAfter   = time.Hour // unclaimed requests stay this long, so that "expired" can be told
+)
+
+// maxHeader bounds the headers of one request, in bytes.
+const maxHeader = 16 << 10
+
+// Server is the gateway on a port. Make one with New.
+type Server struct {
+	service *Service
+	limits  *limiter
+	log     *slog.Logger
+	config  Config
+	grpc    *grpc.Server
+
+	stopping context.Context // ends when Serve begins to stop
+	stop     context.CancelFunc
+}
+
+// New returns a server. The caller owns store and CA, and closes the store after
+// Serve has returned.
+func New(c Config) (*Server, error) {
+	if c.Store == nil || c.CA == nil {
+		return nil, errors.New("gateway server: store and CA are needed")
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	c.URL = strings.TrimRight(c.URL, "/")
+	setDefault(&c.CodeLife, 5*time.Minute)
+	setDefault(&c.Exchange, 15*time.Minute)
+	setDefault(&c.Interval, 5*time.Second)
+	setDefault(&c.Limits.PerAddress, 20)
+	setDefault(&c.Limits.Burst, 60)
+	setDefault(&c.Limits.WrongCodes, 20)
+	setDefault(&c.Limits.Overall, 2000)
+	setDefault(&c.Limits.Body, 64<<10)
+	setDefault(&c.Limits.ReadTimeout, 10*time.Second)
+
+	limits := newLimiter(c.Limits, c.Now)
+	service, err := newService(c, limits)
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{service: service, limits: limits, log: c.Log, config: c}
+	s.stopping, s.stop = context.WithCancel(context.Background())
+	s.grpc = s.newGRPC()
+	return s, nil
+}
+
+func setDefault[T time.Duration | float64 | int | int64](v *T, d T) {
+	if *v <= 0 {
+		*v = d
+	}
+}
+
+// EnsureAdminKey makes an operator's API key when the store has none: made says
+// whether it did, and only then id and secret are told.
+func (s *Server) EnsureAdminKey(ctx context.Context) (id string, secret gateway.Secret, made bool, err error) {
+	return s.EnsureAdminKeyWith(ctx, nil)
+}
+
+// EnsureAdminKeyWith is EnsureAdminKey for a caller that writes the key down:
+// keep is called before the key becomes valid, so that a crash in between leaves
+// a note of a key that does not work yet, which the next start replaces, and
+// never a store whose only key nobody knows.
+func (s *Server) EnsureAdminKeyWith(ctx context.Context, keep func(id string, secret gateway.Secret) error) (id string, secret gateway.Secret, made bool, err error) {
+	return s.service.ensureAdminKey(ctx, keep)
+}
+
+// Handler returns both doors as one handler, without the time-outs that Serve
+// adds.
+func (s *Server) Handler() http.Handler {
+	door := s.newHTTP()
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ProtoMajor == 2 && strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc") {
+			s.grpc.ServeHTTP(w, r)
+			return
+		}
+		door.ServeHTTP(w, r)
+	})
+}
+
+// Serve answers HTTP/1.1, HTTP/2 (also unencrypted, by prior knowledge) and gRPC
+// on ln until ctx ends, then finishes the requests in flight, for 15 seconds at
+// most. A nil tls.Config means plain text. It closes ln, and is called once.
+func (s *Server) Serve(ctx context.Context, ln net.Listener, tlsConfig *tls.Config) error {
+	var protocols http.Protocols
+	protocols.SetHTTP1(true)
+	protocols.SetHTTP2(true)
+	protocols.SetUnencryptedHTTP2(tlsConfig == nil)
+	read := s.config.Limits.ReadTimeout
+	h := &http.Server{
+		Handler:           s.Handler(),
+		Protocols:         &protocols,
+		ReadHeaderTimeout: read,
+		ReadTimeout:       read,
+		WriteTimeout:      read + writeTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeader,
+		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+	}
+
+	sweeping, stopSweep := context.WithCancel(ctx)
+	swept := make(chan struct{})
+	go func() {
+		defer close(swept)
+		s.sweepLoop(sweeping)
+	}()
+	defer func() { stopSweep(); <-swept }()
+	defer s.stop()
+
+	served := make(chan error, 1)
+	go func() {
+		if tlsConfig == nil {
+			served <- h.Serve(ln)
+			return
+		}
+		h.TLSConfig = tlsConfig.Clone()
+		served <- h.ServeTLS(ln, "", "")
+	}()
+
+	select {
+	case err := <-served:
+		return fmt.Errorf("serving: %w", err)
+	case <-ctx.Done():
+	}
+	s.log.Info("stopping", "finish_within", drainTimeout)
+	s.stop()
+	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
+	defer cancel()
+	err := h.Shutdown(drain)
+	if err != nil {
+		h.Close() // those that did not finish in time are cut off
+		err = fmt.Errorf("finishing requests in flight: %w", err)
+	}
+	s.grpc.Stop()
+	<-served
+	return err
+}
+
+// sweepLoop forgets what is over.
+func (s *Server) sweepLoop(ctx context.Context) {
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			s.sweep(ctx)
+		}
+	}
+}
+
+func (s *Server) sweep(ctx context.Context) {
+	s.limits.sweep()
+	s.service.polls.sweep()
+	n, err := s.config.Store.Sweep(ctx, s.config.Now().Add(-sweepAfter))
+	switch {
+	case err != nil && ctx.Err() == nil:
+		s.log.Error("sweeping expired codes", "error", err)
+	case n > 0:
+		s.log.Debug("swept expired codes", "count", n)
+	}
+}
