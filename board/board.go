@@ -5,7 +5,10 @@ package board
 
 import (
 	"errors"
+	"fmt"
 	"io"
+	"slices"
+	"strings"
 
 	"periph.io/x/conn/v3/gpio"
 	"periph.io/x/conn/v3/i2c"
@@ -46,4 +49,40 @@ type Display struct {
 type LEDs struct {
 	Bits   []gpio.PinOut
 	Strobe gpio.PinOut
+}
+
+// OnClose has c closed by Close. A nil c is ignored.
+func (b *Board) OnClose(c io.Closer) {
+	if c != nil {
+		b.closers = append(b.closers, c)
+	}
+}
+
+// Close closes what OnClose was given, the last first, because later parts
+// stand on earlier ones. All are closed even when some fail; the error joins
+// what they said.
+func (b Board) Close() error {
+	var errs []error
+	for _, c := range slices.Backward(b.closers) {
+		if err := c.Close(); err != nil {
+			errs = append(errs, fmt.Errorf("closing board %s: %w", b.Name, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// String names the board for a person, with the table row in brackets:
+// "Raspberry Pi 4 Model B Rev 1.4 (generic)". A model of one word is a part
+// number and says little, so the vendor goes before it.
+func (b Board) String() string {
+	name := b.Model
+	switch {
+	case name == "" && b.Vendor == "":
+		name = "unknown board"
+	case name == "":
+		name = b.Vendor + " board"
+	case b.Vendor != "" && !strings.Contains(name, " "):
+		name = b.Vendor + " " + name
+	}
+	return name + " (" + b.Name + ")"
 }
