@@ -47,9 +47,6 @@ func NewSuccess(payload any) (Envelope, error) {
 // NewFailure returns the envelope of a failure; send it with k.HTTPStatus().
 // message and subErrors reach the other side and may hold no secret.
 func NewFailure(k Kind, message string, subErrors []string) Envelope {
-	if int(k) >= len(kinds) {
-		k = Internal
-	}
 	return Envelope{
 		Status:     http.StatusText(k.HTTPStatus()),
 		StatusCode: k.HTTPStatus(),

@@ -51,18 +51,21 @@ var kinds = [...]struct {
 }
 
 // String returns the kind's errorCode.
-func (k Kind) String() string {
-	if int(k) >= len(kinds) {
-		return kinds[Internal].errorCode
-	}
-	return kinds[k].errorCode
-}
+func (k Kind) String() string { return kinds[k.known()].errorCode }
 
 // HTTPStatus returns the HTTP status that stands for the kind.
-func (k Kind) HTTPStatus() int { return kinds[k].http }
+func (k Kind) HTTPStatus() int { return kinds[k.known()].http }
 
 // GRPCCode returns the number of the gRPC code that stands for the kind.
-func (k Kind) GRPCCode() uint32 { return kinds[k].grpc }
+func (k Kind) GRPCCode() uint32 { return kinds[k.known()].grpc }
+
+// known reads a number that is no kind as Internal.
+func (k Kind) known() Kind {
+	if int(k) >= len(kinds) {
+		return Internal
+	}
+	return k
+}
 
 // KindFromErrorCode reads an envelope's errorCode; false when it is not ours.
 func KindFromErrorCode(s string) (Kind, bool) {
@@ -99,6 +102,9 @@ func KindFromHTTP(status int) Kind {
 
 // KindFromGRPC reads a gRPC code that came without an errorCode of ours.
 func KindFromGRPC(code uint32) Kind {
+	if code == 7 { // PERMISSION_DENIED, the Forbidden of KindFromHTTP
+		return Unauthorized
+	}
 	for k := range kinds {
 		if kinds[k].grpc == code && Kind(k) != TooLarge {
 			return Kind(k)
