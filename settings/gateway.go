@@ -1,15 +1,18 @@
 package settings
 
-import "time"
+import (
+	"path/filepath"
+	"time"
+)
 
 // Gateway is everything that can be set of the gateway. An environment variable
 // is MECHA_GATEWAY_ and the keys in upper case with __ between levels; the file
 // is -s/--settings, else MECHA_GATEWAY_SETTINGS_PATH, else
 // /etc/mecha/gateway.yml when it is there.
 type Gateway struct {
-	Listen  string        `yaml:"listen"` // host:port, default 127.0.0.1:3000
-	Data    string        `yaml:"data"`   // folder of database and CA, 0700
-	URL     string        `yaml:"url"`    // as devices and operators reach it; default from Listen
+	Listen  string        `yaml:"listen"`         // host:port, default 127.0.0.1:3000
+	Data    string        `yaml:"data" is:"path"` // folder of database and CA, 0700
+	URL     string        `yaml:"url" is:"url"`   // http or https, as devices and operators reach it; default from Listen, empty when that has port 0
 	TLS     GatewayTLS    `yaml:"tls"`
 	CA      GatewayCA     `yaml:"ca"`
 	Codes   GatewayCodes  `yaml:"codes"`
@@ -19,15 +22,15 @@ type Gateway struct {
 
 // GatewayTLS is how the gateway shows itself.
 type GatewayTLS struct {
-	Mode  string   `yaml:"mode"`  // "off" (loopback only), "own" (from its own CA), "files"
-	Cert  string   `yaml:"cert"`  // with files: PEM chain
-	Key   string   `yaml:"key"`   // with files: PEM
-	Names []string `yaml:"names"` // with own: DNS names and IP addresses, at least one
+	Mode  string   `yaml:"mode"`           // "off" (loopback only), "own" (from its own CA), "files"
+	Cert  string   `yaml:"cert" is:"path"` // with files: PEM chain
+	Key   string   `yaml:"key" is:"path"`  // with files: PEM
+	Names []string `yaml:"names"`          // with own: DNS names and IP addresses, at least one
 }
 
 // GatewayCA is what the CA issues.
 type GatewayCA struct {
-	Name     string        `yaml:"name"`     // organisation in the CA's own certificates
+	Name     string        `yaml:"name"`     // organisation in the CA's own certificates, 1 to 64 characters (RFC 5280, appendix A.1)
 	Validity time.Duration `yaml:"validity"` // of machine certificates, 1h to 825 days
 }
 
@@ -41,10 +44,46 @@ type GatewayCodes struct {
 
 // GatewayLimits bounds what one address and all together may ask.
 type GatewayLimits struct {
-	PerAddress  float64       `yaml:"per_address"`  // requests a second, sustained
-	Burst       int           `yaml:"burst"`        // requests at once from one address
-	WrongCodes  int           `yaml:"wrong_codes"`  // wrong codes from one address in 10 minutes
-	Overall     float64       `yaml:"overall"`      // requests a second, all addresses together
-	Body        int64         `yaml:"body"`         // bytes of a request
-	ReadTimeout time.Duration `yaml:"read_timeout"` // for one whole request
+	PerAddress  float64       `yaml:"per_address"`  // requests a second, sustained, above 0 to 10000
+	Burst       int           `yaml:"burst"`        // requests at once from one address, 1 to 10000
+	WrongCodes  int           `yaml:"wrong_codes"`  // wrong codes from one address in 10 minutes, 1 to 10000
+	Overall     float64       `yaml:"overall"`      // requests a second, all addresses together, PerAddress to 1000000
+	Body        int64         `yaml:"body"`         // bytes of a request, 4 KiB to 16 MiB
+	ReadTimeout time.Duration `yaml:"read_timeout"` // for one whole request, 1s to 5m
+}
+
+// DefaultGateway returns the gateway's built-in defaults; ~ stands for the home
+// folder until LoadGateway expands it, and URL is empty until then.
+func DefaultGateway() Gateway {
+	return Gateway{
+		Listen: "127.0.0.1:3000",
+		Data:   "~/.mecha/gateway",
+		TLS:    GatewayTLS{Mode: "off"},
+		CA:     GatewayCA{Name: "Mecha", Validity: 90 * 24 * time.Hour},
+		Codes:  GatewayCodes{Life: 10 * time.Minute, Exchange: 15 * time.Minute, Interval: 5 * time.Second},
+		Limits: GatewayLimits{
+			PerAddress: 5, Burst: 20, WrongCodes: 10, Overall: 200,
+			Body: 64 << 10, ReadTimeout: 10 * time.Second,
+		},
+		Logging: Logging{Enabled: true, Level: "info"},
+	}
+}
+
+// LoadGateway lays the settings file, the environment (MECHA_GATEWAY_...) and
+// src.Overrides over the defaults, expands ~ in paths, derives URL and checks
+// the outcome. The file is src.File, else MECHA_GATEWAY_SETTINGS_PATH, else
+// /etc/mecha/gateway.yml; one that is named must exist. The error joins an
+// *Error for every setting that was refused; the Gateway is then empty.
+func LoadGateway(src Source) (Gateway, Report, error) {
+	return load(gatewayProgram("/etc/mecha"), src)
+}
+
+// gatewayProgram looks for the system's settings file in the folder etc.
+func gatewayProgram(etc string) program[Gateway] {
+	return program[Gateway]{
+		prefix:   "MECHA_GATEWAY_",
+		usual:    func(string) []string { return []string{filepath.Join(etc, "gateway.yml")} },
+		defaults: DefaultGateway,
+		check:    checkGateway,
+	}
 }
