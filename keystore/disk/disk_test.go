@@ -358,3 +358,27 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// TestInstallReplacesNothing is the race that Create's first look cannot see:
+// the name is taken while the key is made.
+func TestInstallReplacesNothing(t *testing.T) {
+	_, path := made(t)
+	before, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, err := openFolder(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dir.Close()
+	if err := dir.install([]byte("another key")); !errors.Is(err, keystore.ErrExists) {
+		t.Errorf("install over a key: %v, want ErrExists", err)
+	}
+	if after, err := os.ReadFile(path); err != nil || string(after) != string(before) {
+		t.Errorf("the key was replaced (%v)", err)
+	}
+	if left, _ := os.ReadDir(filepath.Dir(path)); len(left) != 1 {
+		t.Errorf("install left %v", left)
+	}
+}
