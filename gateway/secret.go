@@ -32,6 +32,20 @@ func (s Secret) String() string {
 	return redacted
 }
 
+// Format hides the secret from every verb of fmt: without it a wrong one, as in
+// %d, prints the value itself. Only as an unexported field of a struct that is
+// printed whole does a secret show, for fmt calls no methods there.
+func (s Secret) Format(f fmt.State, verb rune) {
+	switch {
+	case verb == 'v' && f.Flag('#'):
+		fmt.Fprint(f, s.GoString())
+	case verb == 'q':
+		fmt.Fprintf(f, "%q", s.String())
+	default:
+		fmt.Fprint(f, s.String())
+	}
+}
+
 // GoString hides the secret from %#v.
 func (s Secret) GoString() string { return fmt.Sprintf("gateway.Secret(%q)", s.String()) }
 
