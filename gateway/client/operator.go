@@ -15,9 +15,8 @@ import (
 // Operator is what a person with an API key asks of the gateway, over HTTP. It
 // is safe for concurrent use; every error is a *gateway.Error in its chain.
 type Operator struct {
-	web    *web
-	id     string
-	secret gateway.Secret
+	web *web
+	key func() (id, secret string) // a function, so that no %+v prints it
 }
 
 // NewOperator returns an operator's client. The API key goes along with every
@@ -38,12 +37,13 @@ func NewOperator(cfg Config, keyID string, secret gateway.Secret) (*Operator, er
 			Err:    errors.New("the API key's id or secret is missing or not printable"),
 			Advice: "give the id and the secret of an API key"}
 	}
-	return &Operator{newHTTP(p), keyID, secret}, nil
+	return &Operator{newHTTP(p), func() (string, string) { return keyID, secret.Reveal() }}, nil
 }
 
 func (o *Operator) call(ctx context.Context, q request, payload any) error {
-	q.header = http.Header{gateway.HeaderAPIKeyID: {o.id}, gateway.HeaderAPIKeySecret: {o.secret.Reveal()}}
-	q.secrets = append(q.secrets, o.secret.Reveal())
+	id, secret := o.key()
+	q.header = http.Header{gateway.HeaderAPIKeyID: {id}, gateway.HeaderAPIKeySecret: {secret}}
+	q.secrets = append(q.secrets, secret)
 	err := o.web.call(ctx, q, payload)
 	var e *gateway.Error
 	if errors.As(err, &e) && e.Advice == "" {
