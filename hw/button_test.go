@@ -1,0 +1,151 @@
+package hw_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"periph.io/x/conn/v3/gpio"
+
+	"github.com/mecha-org/mecha-agent/hw"
+	"github.com/mecha-org/mecha-agent/hw/hwtest"
+)
+
+// watch runs Button on a line at level in a bubble and hands f the line and what
+// has been pressed so far.
+func watch(t *testing.T, level gpio.Level, f func(pin *hwtest.Pin, presses func() []hw.Press)) {
+	synctest.Test(t, func(t *testing.T) {
+		pin := hwtest.NewPin(level)
+		ctx, cancel := context.WithCancel(t.Context())
+		var got []hw.Press
+		ended := make(chan error, 1)
+		go func() { ended <- hw.Button(ctx, pin, func(p hw.Press) { got = append(got, p) }) }()
+		pass(100 * time.Millisecond)
+		f(pin, func() []hw.Press { synctest.Wait(); return got })
+		cancel()
+		start := time.Now()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(start); took > time.Second {
+			t.Errorf("Button took %v to end", took)
+		}
+	})
+}
+
+func TestButton(t *testing.T) {
+	for _, tt := range []struct {
+		held    time.Duration
+		bounces int
+		want    bool
+	}{
+		{5 * time.Millisecond, 0, false}, // a spike on the line
+		{100 * time.Millisecond, 0, true},
+		{100 * time.Millisecond, 8, true},
+		{time.Second, 3, true},
+		{7 * time.Second, 5, true}, // longer than one wait for an edge
+	} {
+		watch(t, gpio.High, func(pin *hwtest.Pin, presses func() []hw.Press) {
+			finger := hwtest.Presser{Set: pin.Set, Bounces: tt.bounces}
+			for n := 1; n <= 3; n++ {
+				if err := finger.Press(context.Background(), tt.held); err != nil {
+					t.Fatal(err)
+				}
+				pass(200 * time.Millisecond)
+				want := 0
+				if tt.want {
+					want = n
+				}
+				if got := presses(); len(got) != want {
+					t.Fatalf("held %v, %d bounces: %d presses, want %d", tt.held, tt.bounces, len(got), want)
+				}
+			}
+			for _, p := range presses() {
+				if p.Held != tt.held {
+					t.Errorf("held %v, want %v", p.Held, tt.held)
+				}
+			}
+			if pin.Pull() != gpio.PullUp || pin.Edge() != gpio.BothEdges {
+				t.Errorf("the line has %v and %v", pin.Pull(), pin.Edge())
+			}
+		})
+	}
+}
+
+// TestButtonDown: nothing happens while it is down.
+func TestButtonDown(t *testing.T) {
+	watch(t, gpio.High, func(pin *hwtest.Pin, presses func() []hw.Press) {
+		pin.Set(gpio.Low)
+		pass(time.Hour)
+		if got := presses(); len(got) != 0 {
+			t.Errorf("%v before the release", got)
+		}
+		pin.Set(gpio.High)
+		pass(time.Second)
+		if got := presses(); len(got) != 1 || got[0].Held != time.Hour {
+			t.Errorf("%v, want one press of an hour", got)
+		}
+	})
+}
+
+// TestButtonStuck: a button that is down at the start counts from its release on.
+func TestButtonStuck(t *testing.T) {
+	watch(t, gpio.Low, func(pin *hwtest.Pin, presses func() []hw.Press) {
+		pass(10 * time.Second)
+		pin.Set(gpio.High)
+		pass(time.Second)
+		if got := presses(); len(got) != 0 {
+			t.Fatalf("%v from a button that was stuck", got)
+		}
+		if err := (hwtest.Presser{Set: pin.Set}).Press(context.Background(), time.Second); err != nil {
+			t.Fatal(err)
+		}
+		pass(time.Second)
+		if got := presses(); len(got) != 1 {
+			t.Errorf("%d presses after it came loose, want 1", len(got))
+		}
+	})
+}
+
+// TestButtonSleeps: it wakes once a second, also on a line that gives up at once,
+// and not for ever on one that never rests.
+func TestButtonSleeps(t *testing.T) {
+	watch(t, gpio.High, func(pin *hwtest.Pin, presses func() []hw.Press) {
+		before := pin.Waits()
+		pass(100 * time.Second)
+		if n := pin.Waits() - before; n > 101 {
+			t.Errorf("%d waits in 100 s of silence", n)
+		}
+		for range 1000 {
+			pin.Set(!pin.Read())
+			pass(10 * time.Millisecond)
+		}
+		pin.Set(gpio.High)
+		pass(2 * time.Second)
+		n := len(presses())
+		if err := (hwtest.Presser{Set: pin.Set}).Press(context.Background(), 200*time.Millisecond); err != nil {
+			t.Fatal(err)
+		}
+		pass(time.Second)
+		if got := presses(); len(got) != n+1 {
+			t.Errorf("%d presses after the noise, want 1", len(got)-n)
+		}
+		pin.TakeAway()
+		before = pin.Waits()
+		pass(100 * time.Second)
+		if n := pin.Waits() - before; n > 101 {
+			t.Errorf("%d waits in 100 s on a line that is gone", n)
+		}
+	})
+}
+
+func TestButtonRefused(t *testing.T) {
+	pin := hwtest.NewPin(gpio.High)
+	busy := errors.New("line is in use")
+	pin.FailIn(busy)
+	if err := hw.Button(t.Context(), pin, nil); !errors.Is(err, busy) {
+		t.Errorf("Button: %v", err)
+	}
+}
