@@ -187,6 +187,9 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request) {
 	f := g.nextFault(step)
 	g.mu.Unlock()
 
+	if f.instead == nil && g.original && step == Announce {
+		f = NoRoute()
+	}
 	if f.instead != nil {
 		f.instead(g, w, r)
 		return
@@ -220,7 +223,11 @@ func (g *Gateway) answer(step Step, r *http.Request, body []byte, issue issue) (
 		}
 	}
 	k := gateway.KindOf(err)
-	return k.HTTPStatus(), gateway.NewFailure(k, err.Error(), nil)
+	env := gateway.NewFailure(k, err.Error(), nil)
+	if g.original {
+		env.ErrorCode = "" // the original has no code of ours
+	}
+	return k.HTTPStatus(), env
 }
 
 func fail(k gateway.Kind, why string) error {
@@ -233,7 +240,7 @@ func (g *Gateway) route(step Step, r *http.Request, body []byte, issue issue) (a
 	switch {
 	case step == Ping:
 		return nil, nil
-	case step == Announce && !g.original:
+	case step == Announce:
 		var b gateway.AnnounceBody
 		if err := json.Unmarshal(body, &b); err != nil {
 			return nil, fail(gateway.BadRequest, "broken JSON")
@@ -284,7 +291,7 @@ func (g *Gateway) find(text, authorization string) (any, error) {
 		return nil, fail(gateway.NotFound, "the code is unknown or has expired")
 	case !same(authorization, c.device, "Bearer "):
 		return nil, fail(gateway.Unauthorized, "the device code is wrong")
-	case c.machineID == "":
+	case c.machineID == "": // never with the original: it knows claimed codes only
 		return nil, fail(gateway.Pending, "nobody has claimed the code yet")
 	}
 	m := gateway.Manifest{MachineID: c.machineID, CertSignURL: gateway.RouteSign,
