@@ -230,7 +230,7 @@ func TestAgentAccepts(t *testing.T) {
 		"provisioning: {root_fingerprint: '" + strings.Repeat("0F", 32) + "'}\n",
 		"provisioning: {paths: {server: {cert: ''}}}\n",
 		"provisioning: {code: {life: 1h, window: 1h}}\n",
-		"server: {url: ''}\n", "server: {url: '::1'}\n", "server: {url: localhost}\n",
+		"server: {url: '::ffff:127.0.0.1'}\n", "server: {url: ''}\n", "server: {url: '::1'}\n", "server: {url: localhost}\n",
 		"server: {socket: /" + strings.Repeat("s", 106) + "}\n",
 		"keystore: {curve: P-384}\n", "logging: {enabled: FALSE}\n",
 	} {

@@ -54,7 +54,10 @@ func number[N int | int64 | float64](c *checker, key string, n, low, high N) {
 
 // decimal writes a number as people do: 1000000, not 1e+06.
 func decimal[N int | int64 | float64](n N) string {
-	return strconv.FormatFloat(float64(n), 'f', -1, 64)
+	if f, ok := any(n).(float64); ok {
+		return strconv.FormatFloat(f, 'f', -1, 64)
+	}
+	return fmt.Sprint(n)
 }
 
 // oneOf refuses a word that is not on the list.
@@ -108,7 +111,7 @@ func (c *checker) url(key, text string, schemes ...string) *url.URL {
 // loopback tells whether host, an address or a name, is this machine for sure.
 func loopback(host string) bool {
 	if addr, err := netip.ParseAddr(host); err == nil {
-		return addr.Unmap().IsLoopback()
+		return addr.IsLoopback() // ::ffff:127.0.0.1 too
 	}
 	return strings.EqualFold(host, "localhost")
 }

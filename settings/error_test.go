@@ -6,10 +6,10 @@ import (
 )
 
 func TestNearest(t *testing.T) {
-	words := []string{"server_url", "timeout", "tls", "url", "port", "path"}
+	words := []string{"server_url", "timeout", "tls", "url", "port", "path", "cert_a", "cert_b"}
 	for _, c := range []struct{ word, want string }{
 		{"sever_url", "server_url"}, {"serverUrl", "server_url"}, {"SERVER-URL", "server_url"},
-		{"tmeout", "timeout"}, {"tiemout", "timeout"}, {"tsl", "tls"}, {"urls", "url"}, {"prot", "port"},
+		{"tmeout", "timeout"}, {"tiemout", "timeout"}, {"tsl", "tls"}, {"urls", "url"}, {"prot", "port"}, {"cert_c", "cert_a"},
 		{"xyz", ""}, {"", ""}, {"timeoutinseconds", ""}, {strings.Repeat("server_url", 1000), ""},
 	} {
 		if got := nearest(c.word, words); got != c.want {

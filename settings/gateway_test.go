@@ -34,7 +34,7 @@ func TestGatewayFile(t *testing.T) {
 	g, report, err := gatewayFrom(`
 listen: 0.0.0.0:8443
 data: ~/gw
-tls: {mode: own, names: [gw.example.org, 10.0.0.1, "::1"]}
+tls: {mode: own, names: [gw.example.org, 10.0.0.1, "::1"], cert: ~/c, key: ~/k}
 ca: {name: "Föhn & Co", validity: 1h}
 codes: {unannounced: true}
 limits: {per_address: 0.5, burst: 1, body: 4096, overall: 3}
@@ -45,6 +45,7 @@ limits: {per_address: 0.5, burst: 1, body: 4096, overall: 3}
 	for _, c := range []struct{ got, want any }{
 		{g.Data, "/home/u/gw"},
 		{g.TLS.Names, []string{"a.example.org", "10.0.0.2"}},
+		{[]string{g.TLS.Cert, g.TLS.Key}, []string{"/home/u/c", "/home/u/k"}},
 		{g.URL, "https://a.example.org:8443"},
 		{g.CA, GatewayCA{Name: "Föhn & Co", Validity: time.Hour}},
 		{g.Codes.Unannounced, true},

@@ -42,6 +42,10 @@ server:
 	if report.Origins["server.port"] != "file:6" {
 		t.Errorf("origin %q", report.Origins["server.port"])
 	}
+	a, _, err = agentFrom("settings: [&a {port: 5}, &b {port: 6}]\nserver: {<<: [*a, *b]}\n")
+	if err != nil || a.Server.Port != 5 { // the first of a list wins
+		t.Errorf("got port %d, %v", a.Server.Port, err)
+	}
 
 	refused{
 		{"key in a merge", "settings: &a {prot: 1}\nserver: {<<: *a}\n",
