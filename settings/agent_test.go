@@ -84,7 +84,7 @@ hardware:
   console: on
   led_pace: 250ms
   options: {pin: 17, led: ACT, invert: true, none: ~}
-server: {url: 0.0.0.0, port: 0, tls: true, cert: ~/c.pem, key: /k.pem, client_ca: "~", socket: ""}
+server: {url: 0.0.0.0, port: 0, tls: true, cert: ~/c.pem, key: ~/k.pem, client_ca: "~", socket: ""}
 logging: {enabled: false, level: debug, path: ~/log}
 messaging:
   anything: [at, {all: 1}]
@@ -105,7 +105,7 @@ settings: 5
 		{a.Hardware.Console, "on"},
 		{a.Hardware.LEDPace, 250 * time.Millisecond},
 		{a.Hardware.Options, map[string]string{"pin": "17", "led": "ACT", "invert": "true"}},
-		{a.Server, Server{URL: "0.0.0.0", TLS: true, Cert: home + "/c.pem", Key: "/k.pem", ClientCA: home}},
+		{a.Server, Server{URL: "0.0.0.0", TLS: true, Cert: home + "/c.pem", Key: home + "/k.pem", ClientCA: home}},
 		{a.Logging, Logging{Level: "debug", Path: home + "/log"}},
 		{report.Ignored, []string{"version", "sentry", "messaging", "telemetry", "networking", "status", "settings"}},
 		{report.Origins["hardware.options.pin"], "file:12"},
