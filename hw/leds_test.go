@@ -7,6 +7,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"periph.io/x/conn/v3/gpio"
+
 	"github.com/mecha-org/mecha-agent/hw"
 	"github.com/mecha-org/mecha-agent/hw/hwtest"
 )
@@ -15,6 +17,7 @@ import (
 func runLEDs(t *testing.T, f func(l *hw.LEDs, pins *hwtest.LEDPins)) {
 	synctest.Test(t, func(t *testing.T) {
 		pins := hwtest.NewLEDPins(nil)
+		pins.Bits()[2].Out(gpio.High) // left over from a process that was killed
 		l := hw.NewLEDs(pins.Bits(), pins.Strobe(), time.Second)
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error, 1)

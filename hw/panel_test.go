@@ -10,6 +10,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"periph.io/x/conn/v3/gpio"
+
 	"github.com/mecha-org/mecha-agent/hw"
 	"github.com/mecha-org/mecha-agent/hw/hwtest"
 )
@@ -196,6 +198,42 @@ func TestPanelLEDs(t *testing.T) {
 			}
 			if got := strings.Count(log.String(), "\n"); got != 2 || strings.Contains(log.String(), "7K2M9X") {
 				t.Errorf("log of failure and recovery:\n%s", log.String())
+			}
+		})
+	})
+}
+
+// dimPin is a line that can be dark only.
+type dimPin struct {
+	gpio.PinOut
+	tries int
+}
+
+func (p *dimPin) Out(l gpio.Level) error {
+	if l == gpio.High {
+		p.tries++
+		return errors.New("short circuit")
+	}
+	return p.PinOut.Out(l)
+}
+
+// TestPanelDimLED: a line that works half of the time is broken, not mended and
+// broken again in every round.
+func TestPanelDimLED(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		pins := hwtest.NewLEDPins(nil)
+		strobe := &dimPin{PinOut: pins.Strobe()}
+		var log bytes.Buffer
+		c := hw.PanelConfig{
+			LEDs: hw.NewLEDs(pins.Bits(), strobe, time.Second),
+			Log:  slog.New(slog.NewTextHandler(&log, nil)),
+		}
+		runPanel(t, c, func(p *hw.Panel) {
+			pass(time.Second) // idle, which works
+			p.Show(codeFor(time.Hour))
+			pass(time.Hour)
+			if got := strings.Count(log.String(), "\n"); got != 1 || strobe.tries > 70 {
+				t.Errorf("%d tries, log:\n%s", strobe.tries, log.String())
 			}
 		})
 	})

@@ -212,6 +212,11 @@ func TestUnplugged(t *testing.T) {
 	if err := d.Draw(d.Bounds(), image.Black, image.Point{}); !errors.Is(err, errNoAck) {
 		t.Fatal(err)
 	}
+	bus.failAfter = -1
+	if got := count(bus, d); got != full {
+		t.Errorf("failed in the middle of a change: then %d writes, want %d", got, full)
+	}
+	bus.failAfter = 0
 	if err := d.Close(); !errors.Is(err, errNoAck) {
 		t.Fatalf("Close while unplugged: %v", err)
 	}
@@ -251,6 +256,16 @@ func TestDrawPart(t *testing.T) {
 	}
 	if err := d.Draw(image.Rect(-5, -5, 0, 0), src, image.Point{}); err != nil {
 		t.Error(err)
+	}
+	// What the source does not cover stays as it is.
+	if err := d.Draw(d.Bounds(), image.White, image.Point{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Draw(d.Bounds(), src, image.Point{}); err != nil {
+		t.Fatal(err)
+	}
+	if d.want.BitAt(3, 3) || !d.want.BitAt(4, 3) || !d.want.BitAt(3, 4) {
+		t.Error("a small source does not darken its own part, and that only")
 	}
 }
 
