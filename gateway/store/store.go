@@ -66,11 +66,13 @@ type APIKey struct {
 }
 
 // Store is safe for concurrent use. What a method has returned without error is
-// on stable storage. Times are kept to the second or better, in UTC.
+// on stable storage. Times are kept to the second or better, in UTC. What ends
+// at t is over at t and still there the moment before.
 type Store interface {
 	// AddRequest stores an announced code and returns its id. ErrTaken when
 	// another request with that code has not expired at r.Created. An expired
-	// one gives up its code to the new one.
+	// one gives up its code to the new one. Of r it takes what a device
+	// announces: Code, DeviceCode, KeyFingerprint, Board, Created and Expires.
 	AddRequest(ctx context.Context, r Request) (int64, error)
 	// RequestByCode returns ErrNotFound for a code that nobody announced and
 	// ErrExpired for one whose time is over at now.
@@ -79,18 +81,26 @@ type Store interface {
 	RequestByID(ctx context.Context, id int64) (Request, error)
 	// Claim marks the request as claimed, in one transaction with the making of
 	// the machine. The machine is the one that already has the request's key, if
-	// it is not revoked (ErrRevoked when it is), else a new one named newID.
-	// ErrNotFound, ErrExpired, ErrClaimed. Expires becomes until.
+	// it is not revoked (ErrRevoked when it is, and when a revoked machine ever
+	// had a certificate for that key), else a new one named newID. A request
+	// without a key gets a new one always. ErrNotFound, ErrExpired, ErrClaimed.
+	// Expires becomes until.
 	Claim(ctx context.Context, code, newID, by string, now, until time.Time) (Request, error)
-	// SetToken replaces the request's one-time token; a former one is void.
-	// ErrNotFound, ErrExpired.
+	// SetToken replaces the request's one-time token; a former one is void. The
+	// zero Hash takes it away. ErrNotFound also for a request that nobody
+	// claimed, ErrExpired once the exchange is over, ErrRevoked.
 	SetToken(ctx context.Context, id int64, token Hash, now, expires time.Time) error
 	// UseToken marks the token as used and returns its request: exactly one of
 	// many concurrent calls succeeds. ErrNotFound for a token that was never
-	// handed out or is void, ErrUsed, ErrExpired, ErrRevoked.
+	// handed out or is void, ErrUsed, ErrExpired when the token's time or the
+	// exchange's is over, ErrRevoked.
 	UseToken(ctx context.Context, token Hash, now time.Time) (Request, error)
 	// AddCertificate records what was issued for a request, in one transaction
-	// with the request's CertificateSerial and the machine's key.
+	// with the request's CertificateSerial and the machine's key. Request 0
+	// stands for none: a certificate renewed without a code. ErrNotFound when
+	// the machine or the request does not exist or they do not belong together,
+	// ErrRevoked when the machine is revoked or the key is one that a revoked
+	// machine had: such a certificate must not be handed out.
 	AddCertificate(ctx context.Context, requestID int64, c Certificate) error
 	// Certificate returns ErrNotFound when there is none with that serial.
 	Certificate(ctx context.Context, serial string) (Certificate, error)
@@ -98,20 +108,22 @@ type Store interface {
 	Revoked(ctx context.Context, now time.Time) ([]Certificate, error)
 
 	// Machines returns at most limit machines with an id greater than after, in
-	// order of id.
+	// order of id (bytes, as Go compares strings). None for a limit below 1.
 	Machines(ctx context.Context, after string, limit int) ([]gateway.Machine, error)
 	// Revoke revokes the machine and all of its certificates, and is idempotent:
 	// the time of the first revocation is returned. ErrNotFound.
 	Revoke(ctx context.Context, machineID string, now time.Time) (time.Time, error)
 
+	// AddAPIKey stores a new key; an id that is there already is an error.
 	AddAPIKey(ctx context.Context, k APIKey) error
 	// APIKey returns ErrNotFound when there is none.
 	APIKey(ctx context.Context, id string) (APIKey, error)
 	// HasAPIKeys says whether any exists: the first start makes one.
 	HasAPIKeys(ctx context.Context) (bool, error)
 
-	// Sweep deletes requests that ended before the given time without a claim.
+	// Sweep deletes requests that ended before the given time without a claim,
+	// and says how many.
 	Sweep(ctx context.Context, before time.Time) (int, error)
-	// Close flushes and closes; methods fail afterwards.
+	// Close flushes and closes; methods fail afterwards. A second Close is nil.
 	Close() error
 }
