@@ -1,6 +1,7 @@
 package client_test
 
 import (
+	"crypto/tls"
 	"io"
 	"log"
 	"strings"
@@ -29,3 +30,7 @@ func colonize(s string) string {
 }
 
 func silent() *log.Logger { return log.New(io.Discard, "", 0) }
+
+func tlsWith(cert tls.Certificate) *tls.Config {
+	return &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}
+}

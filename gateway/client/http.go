@@ -74,27 +74,24 @@ func checkRedirect(r *http.Request, via []*http.Request) error {
 	return nil
 }
 
-// send makes the request and reads the whole answer, whatever its status.
-func (w *web) send(ctx context.Context, q request) (answer, error) {
-	ctx, cancel := context.WithTimeout(ctx, w.Timeout)
-	defer cancel()
-
+// newRequest builds the HTTP request of q, below server_url.
+func (w *web) newRequest(ctx context.Context, q request) (*http.Request, error) {
 	var body io.Reader
 	if q.body != nil {
 		b, err := json.Marshal(q.body)
 		if err != nil {
-			return answer{}, &gateway.Error{Kind: gateway.Internal, Step: q.step, Err: err}
+			return nil, &gateway.Error{Kind: gateway.Internal, Step: q.step, Err: err}
 		}
 		body = bytes.NewReader(b)
 	}
-	to, more, _ := strings.Cut(q.path, "?") // a manifest's path may bring a query
-	u := w.url.JoinPath(to)
-	if u.RawQuery = more; len(q.query) > 0 {
+	path, query, _ := strings.Cut(q.path, "?") // a manifest's path may bring a query
+	u := w.url.JoinPath(path)
+	if u.RawQuery = query; len(q.query) > 0 {
 		u.RawQuery = q.query.Encode()
 	}
 	r, err := http.NewRequestWithContext(ctx, q.method, u.String(), body)
-	if err != nil {
-		return answer{}, &gateway.Error{Kind: gateway.BadRequest, Step: q.step, Err: errors.New("the URL cannot be used")}
+	if err != nil { // its text repeats the URL
+		return nil, &gateway.Error{Kind: gateway.BadRequest, Step: q.step, Err: errors.New("the URL cannot be used")}
 	}
 	for k, v := range q.header {
 		r.Header[k] = v
@@ -103,6 +100,17 @@ func (w *web) send(ctx context.Context, q request) (answer, error) {
 	r.Header.Set("Accept", "application/json")
 	if q.body != nil {
 		r.Header.Set("Content-Type", "application/json")
+	}
+	return r, nil
+}
+
+// send makes the request and reads the whole answer, whatever its status.
+func (w *web) send(ctx context.Context, q request) (answer, error) {
+	ctx, cancel := context.WithTimeout(ctx, w.Timeout)
+	defer cancel()
+	r, err := w.newRequest(ctx, q)
+	if err != nil {
+		return answer{}, err
 	}
 	resp, err := w.client.Do(r)
 	if err != nil {

@@ -6,7 +6,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -78,10 +77,10 @@ func (p *peer) adviceOn(err error) string {
 		return "not trusted: the gateway's certificate is not fit for a server"
 	case errors.Is(err, http.ErrSchemeMismatch), errors.As(err, &record):
 		return "there is no TLS at that port: check port and scheme in server_url"
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET):
-		return "the connection was cut: check the scheme in server_url, and the gateway's log"
 	}
-	return ""
+	// EOF, reset, broken pipe, a TLS alert, net/http's unnamed "server closed
+	// idle connection": which of them is a matter of luck.
+	return "the connection was cut: check scheme and port in server_url, and the gateway's log"
 }
 
 // adviceOnClock tells a clock that was never set, as on a board without a
