@@ -8,6 +8,7 @@ package provision
 import (
 	"context"
 	"crypto"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -26,13 +27,18 @@ type Gateway interface {
 	Sign(ctx context.Context, r gateway.SignRequest) (gateway.Issued, error)
 }
 
+// ErrStorage is what an error of Vault.Commit wraps when the disk failed and not
+// the gateway's answer: the claim is kept, so that a press can try it again. An
+// error with an *fs.PathError in its chain counts as one too.
+var ErrStorage = errors.New("the identity could not be written")
+
 // Vault holds what the machine is. All of it survives a power cut.
 type Vault interface {
 	// Key returns the key of the identity in the making. It is made on the
 	// first call and stays the same, also over restarts, until Commit or Remove.
 	Key(ctx context.Context) (crypto.Signer, error)
 	// Commit verifies the answer in full, stores it and switches to it. An
-	// error leaves the old identity as it was.
+	// error leaves the old identity as it was; see ErrStorage.
 	Commit(ctx context.Context, machineID string, csrPEM string, answer gateway.Issued) error
 	// Current returns the machine id and the end of the certificate in use; an
 	// empty id when the machine has none.
@@ -48,7 +54,8 @@ type Sessions interface {
 	LoadSession(ctx context.Context) (gateway.Session, error)
 }
 
-// Panel is what a person looks at. Show returns at once.
+// Panel is what a person looks at. Show returns at once and does not call the
+// Provisioner back; it is called for one status after the other, none left out.
 type Panel interface {
 	Show(Status)
 }
@@ -58,8 +65,8 @@ type Config struct {
 	Gateway  Gateway
 	Vault    Vault
 	Sessions Sessions
-	Panel    Panel // may be nil
-	Log      *slog.Logger
+	Panel    Panel        // may be nil
+	Log      *slog.Logger // may be nil
 	Board    gateway.Board
 
 	CodeLength  int           // characters, default gateway.DefaultCodeLength
@@ -93,6 +100,7 @@ type Status struct {
 	Provisioned        bool // a verified identity is on disk
 	MachineID          string
 	CertificateExpires time.Time
+	Step               string // what is being done, "announcing the code"; empty while waiting
 	Code               string // empty when none is shown
 	CodeMade           time.Time
 	CodeExpires        time.Time
@@ -107,5 +115,6 @@ func (s Status) LogValue() slog.Value {
 	return slog.GroupValue(slog.String("state", s.State.String()),
 		slog.Bool("provisioned", s.Provisioned),
 		slog.String("machine_id", s.MachineID),
+		slog.String("step", s.Step),
 		slog.String("error", s.Error))
 }

@@ -1,0 +1,205 @@
+package provision
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/mecha-org/mecha-agent/gateway"
+)
+
+// Run restores what a restart interrupted and works until ctx ends; then it
+// stops what runs, closes all watchers and returns nil. What was saved stays for
+// the next Run of another Provisioner: one runs once, a second call is an error.
+func (p *Provisioner) Run(ctx context.Context) error {
+	p.mu.Lock()
+	if p.run != nil {
+		p.mu.Unlock()
+		return errors.New("provision: Run was called before")
+	}
+	p.run = ctx
+	p.mu.Unlock()
+	p.restore(ctx)
+	close(p.ready)
+	for {
+		select {
+		case <-ctx.Done():
+			p.mu.Lock()
+			p.ended = true
+			p.mu.Unlock()
+			close(p.stopped)
+			p.wg.Wait()
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			for w := range p.watchers {
+				p.unwatch(w)
+			}
+			return nil
+		case <-p.pressed:
+			p.press(ctx)
+		}
+	}
+}
+
+// restore finds the identity and the session of the last run.
+func (p *Provisioner) restore(ctx context.Context) {
+	identity, err := p.identity(ctx)
+	if ctx.Err() != nil {
+		return
+	}
+	p.mu.Lock()
+	blank := p.status
+	p.setLocked(func(s *Status) {
+		if err != nil {
+			s.State = Failed
+			s.blame(err)
+			return
+		}
+		identity(s)
+		s.rest()
+	})
+	if p.status == blank {
+		p.show() // nothing changed, but the panel has seen nothing yet
+	}
+	p.mu.Unlock()
+
+	load, cancel := context.WithTimeout(ctx, vaultTimeout)
+	s, err := p.c.Sessions.LoadSession(load)
+	cancel()
+	if ctx.Err() != nil {
+		return
+	}
+	if err != nil {
+		p.log.Warn("reading the saved session", "error", err)
+		return
+	}
+	if s == (gateway.Session{}) {
+		return
+	}
+	p.saved = true
+	now := time.Now()
+	o := newOffer(s, now)
+	if code, err := gateway.ParseCode(s.Code); err != nil || code != s.Code || !o.alive(now) {
+		p.forget(ctx)
+		return
+	}
+	if o.plain() && s.Expires.After(now.Add(p.c.CodeLife)) {
+		o.session.Expires = now.Add(p.c.CodeLife) // the clock went back, and no gateway will say that it ended
+	}
+	if made := s.Expires.Add(-p.c.CodeLife); made.Before(now) {
+		o.made = made
+	}
+	o.restored = true
+	o.hold = now.Add(o.interval) // the last run may have asked just now
+	until := now.Add(p.c.Window)
+	if p.Status().Provisioned {
+		until = now // nobody pressed anything: no further codes over a working identity
+	}
+	p.present(o)
+	p.launch(o, until)
+}
+
+// Press is the button. It never blocks.
+func (p *Provisioner) Press() {
+	select {
+	case p.pressed <- struct{}{}:
+	default:
+	}
+}
+
+// press acts on the button. A request at work is about to change the panel
+// anyway, and a claim is not given up for a fresh code.
+func (p *Provisioner) press(ctx context.Context) {
+	if !p.ctl.try() {
+		return
+	}
+	defer p.ctl.release()
+	p.mu.Lock()
+	if p.status.State == Provisioned && p.work == nil {
+		p.show()
+		p.mu.Unlock()
+		return
+	}
+	p.mu.Unlock()
+	if _, ok := p.halt(false); !ok || ctx.Err() != nil {
+		return
+	}
+	until := time.Now().Add(p.c.Window)
+	if p.resume(until) {
+		return
+	}
+	p.mu.Lock()
+	p.offer, p.kept = nil, nil
+	p.setLocked(func(s *Status) {
+		s.rest()
+		s.Step = stepAnnounce
+		s.blame(nil)
+	})
+	p.mu.Unlock()
+	p.launch(nil, until)
+}
+
+// resume goes on with the claim that a failure of the disk has left, if there is
+// one that still stands. ctl is held.
+func (p *Provisioner) resume(until time.Time) bool {
+	p.mu.Lock()
+	o := p.kept
+	p.kept = nil
+	if o == nil || !o.alive(time.Now()) {
+		p.mu.Unlock()
+		return false
+	}
+	o.next = o.hold
+	p.last = outcome{}
+	p.offer = o
+	p.setLocked(func(s *Status) {
+		s.State, s.Step = Claimed, stepAsk
+		s.blame(nil)
+	})
+	p.mu.Unlock()
+	p.launch(o, until)
+	return true
+}
+
+// launch drives the exchange in the background: from o, or by announcing a
+// code first. ctl is held, or Run has not begun to serve.
+func (p *Provisioner) launch(o *offer, until time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.ended {
+		return
+	}
+	ctx, cancel := context.WithCancel(p.run)
+	w := &work{cancel: cancel, done: make(chan struct{}), until: until}
+	p.work = w
+	if o != nil {
+		o.asking = false // whoever asked was stopped
+	}
+	p.wg.Go(func() {
+		defer cancel()
+		w.unfinished = !p.drive(ctx, o, until)
+		p.mu.Lock()
+		p.work = nil
+		p.mu.Unlock()
+		close(w.done)
+	})
+}
+
+// halt stops the exchange and waits until it has. Unless force is set, it leaves
+// one alone that an operator has claimed, and returns false. ctl is held.
+func (p *Provisioner) halt(force bool) (*work, bool) {
+	p.mu.Lock()
+	w := p.work
+	if s := p.status.State; !force && (s == Claimed || s == Signing) {
+		p.mu.Unlock()
+		return nil, false
+	}
+	if w != nil {
+		w.cancel() // with mu held: see claim
+	}
+	p.mu.Unlock()
+	if w != nil {
+		<-w.done
+	}
+	return w, true
+}
