@@ -2,6 +2,18 @@
 // request, certificate and chain on disk. Generations and one atomic switch see
 // to it that a crash at any instruction leaves the old identity or the new one,
 // never a mixture, and nothing is stored that was not verified in full.
+//
+// The state folder looks like this:
+//
+//	lock                      held (flock) by the one process at work
+//	pending/key.pem           key of the identity in the making
+//	gen-7/{key,csr,machine,ca_bundle,root}.pem
+//	current -> gen-7          the switch: one rename
+//	session.json              code announced last
+//	removing                  a removal is under way; Open finishes it
+//	adopting/                 files of another program, being copied
+//
+// Each configured path is a symbolic link to current/<file>.
 package identity
 
 import (
@@ -26,7 +38,7 @@ type Identity struct {
 	NotBefore time.Time
 	NotAfter  time.Time
 	CertPEM   string
-	BundlePEM string // intermediates, one after the other
+	BundlePEM string // intermediates, one after the other, the issuer of the certificate first
 	RootPEM   string
 }
 
@@ -35,4 +47,7 @@ var (
 	ErrNone       = errors.New("the machine has no identity")
 	ErrUnverified = errors.New("the gateway's answer does not verify")
 	ErrStorage    = errors.New("storing the identity")
+	ErrDamaged    = errors.New("the identity on disk is damaged")
+	ErrLocked     = errors.New("another process works on the identity")
+	ErrClosed     = errors.New("the identity store is closed")
 )
