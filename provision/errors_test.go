@@ -106,8 +106,12 @@ func TestGatewayThatRecovers(t *testing.T) {
 		_, err := r.ProvisionByCode(r.t.Context(), code)
 		wantKind(t, err, gateway.Internal)
 		r.gw.Always("find manifest", nil)
-		r.claim(code)
 		r.after(time.Minute + 10*time.Second)
+		if s := r.want(shown); s.Error != "" || s.Code != code {
+			t.Errorf("after a good poll: %+v", s)
+		}
+		r.claim(code)
+		r.after(7 * time.Second)
 		r.want(provisioned)
 	})
 }
