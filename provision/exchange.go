@@ -269,6 +269,9 @@ func (p *Provisioner) complete(ctx context.Context, o *offer) {
 func (p *Provisioner) fail(ctx context.Context, o *offer, cause error) {
 	var k kept
 	keep := o != nil && errors.As(cause, &k)
+	if !keep {
+		p.forget(ctx)
+	}
 	identity, err := p.identity(ctx)
 	p.mu.Lock()
 	if o != nil {
@@ -288,9 +291,6 @@ func (p *Provisioner) fail(ctx context.Context, o *offer, cause error) {
 	})
 	p.offer = nil
 	p.mu.Unlock()
-	if !keep {
-		p.forget(ctx)
-	}
 }
 
 // retire takes a code that has ended off the panel. more says that another one
