@@ -19,6 +19,15 @@ type scene struct {
 	owned bool // the old identity is one of ours, verified
 }
 
+// losses are the kinds of crash to try. Lost entries come with lost data; data
+// alone differs in the moment between a rename and its sync, and two scenes do.
+func (sc scene) losses() []loss {
+	if sc.name == "second identity" || sc.name == "original agent" {
+		return []loss{lossNone, lossData, lossEntries}
+	}
+	return []loss{lossNone, lossEntries}
+}
+
 var scenes = []scene{
 	{"fresh", func(*testing.T, *bench) {}, false},
 	{"second identity", func(t *testing.T, b *bench) { provisioned(t, b) }, true},
@@ -111,7 +120,7 @@ func crash(t *testing.T, b *bench, n int, l loss, do func(*Store) error, seen fu
 func TestCommitCrash(t *testing.T) {
 	ca := newPKI(t)
 	for _, sc := range scenes {
-		for _, l := range []loss{lossNone, lossData, lossEntries} {
+		for _, l := range sc.losses() {
 			t.Run(sc.name+", "+l.String(), func(t *testing.T) {
 				t.Parallel()
 				steps, olds, news := 0, 0, 0
@@ -226,7 +235,7 @@ func (b *bench) tidy(t *testing.T, s *Store) {
 func TestRemoveCrash(t *testing.T) {
 	ca := newPKI(t)
 	for _, sc := range scenes {
-		for _, l := range []loss{lossNone, lossData, lossEntries} {
+		for _, l := range sc.losses() {
 			t.Run(sc.name+", "+l.String(), func(t *testing.T) {
 				t.Parallel()
 				for n := 1; removeCrashAt(t, ca, sc, l, n) && !t.Failed(); n++ {
