@@ -63,7 +63,7 @@ func TestDescribe(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := `{"name":"generic","vendor":"","model":"","soc":"","revision":"","serial":"","architecture":"","display":null,"leds":null,"button":"","missing":[]}`
+	want := `{"name":"generic","vendor":"","model":"","soc":"","revision":"","serial":"","architecture":"","display":"","leds":"","button":"","missing":[]}`
 	if string(bare) != want {
 		t.Errorf("got  %s\nwant %s", bare, want)
 	}
@@ -71,7 +71,7 @@ func TestDescribe(t *testing.T) {
 	full, err := json.Marshal(Board{
 		Name: "n", Vendor: "v", Model: "m", SoC: "s", Revision: "r", Serial: "1", Architecture: "arm64",
 		Display: &Display{Bus: &i2ctest.Record{}, Address: 0x3c, Controller: "ssd1306-128x64"},
-		LEDs:    &LEDs{Bits: []gpio.PinOut{gpio.INVALID, gpio.INVALID}},
+		LEDs:    &LEDs{Bits: []gpio.PinOut{gpio.INVALID, nil}, Strobe: gpio.INVALID},
 		Button:  gpio.INVALID,
 		Missing: []string{"x"},
 	}.Describe())
@@ -79,8 +79,7 @@ func TestDescribe(t *testing.T) {
 		t.Fatal(err)
 	}
 	want = `{"name":"n","vendor":"v","model":"m","soc":"s","revision":"r","serial":"1","architecture":"arm64",` +
-		`"display":{"bus":"record","address":"0x3c","controller":"ssd1306-128x64"},` +
-		`"leds":{"bits":["INVALID","INVALID"],"strobe":""},"button":"INVALID","missing":["x"]}`
+		`"display":"ssd1306-128x64 at 0x3c of record","leds":"INVALID -, strobe INVALID","button":"INVALID","missing":["x"]}`
 	if string(full) != want {
 		t.Errorf("got  %s\nwant %s", full, want)
 	}

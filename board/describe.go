@@ -2,6 +2,7 @@ package board
 
 import (
 	"fmt"
+	"strings"
 
 	"periph.io/x/conn/v3/gpio"
 )
@@ -9,30 +10,17 @@ import (
 // Description is a Board in words and numbers, for `mecha-agent board` and
 // whoever reads its JSON. Fields are always there; what is not known is empty.
 type Description struct {
-	Name         string              `json:"name"`
-	Vendor       string              `json:"vendor"`
-	Model        string              `json:"model"`
-	SoC          string              `json:"soc"`
-	Revision     string              `json:"revision"`
-	Serial       string              `json:"serial"`
-	Architecture string              `json:"architecture"`
-	Display      *DisplayDescription `json:"display"` // null: none
-	LEDs         *LEDsDescription    `json:"leds"`    // null: none
-	Button       string              `json:"button"`  // name of the line; empty: none
-	Missing      []string            `json:"missing"` // never null
-}
-
-// DisplayDescription says where a display is and what drives it.
-type DisplayDescription struct {
-	Bus        string `json:"bus"`
-	Address    string `json:"address"` // "0x3c"
-	Controller string `json:"controller"`
-}
-
-// LEDsDescription names the lines of the code LEDs.
-type LEDsDescription struct {
-	Bits   []string `json:"bits"` // most significant first
-	Strobe string   `json:"strobe"`
+	Name         string   `json:"name"`
+	Vendor       string   `json:"vendor"`
+	Model        string   `json:"model"`
+	SoC          string   `json:"soc"`
+	Revision     string   `json:"revision"`
+	Serial       string   `json:"serial"`
+	Architecture string   `json:"architecture"`
+	Display      string   `json:"display"` // "ssd1306-128x64 at 0x3c of I2C1"
+	LEDs         string   `json:"leds"`    // the lines, most significant first: "A B C D E, strobe F"
+	Button       string   `json:"button"`  // the line
+	Missing      []string `json:"missing"` // never null
 }
 
 // Describe returns the board without its parts.
@@ -48,18 +36,19 @@ func (b Board) Describe() Description {
 		Missing:      append([]string{}, b.Missing...),
 	}
 	if b.Display != nil {
-		d.Display = &DisplayDescription{
-			Address:    fmt.Sprintf("0x%02x", b.Display.Address),
-			Controller: b.Display.Controller,
-		}
+		d.Display = fmt.Sprintf("%s at 0x%02x", b.Display.Controller, b.Display.Address)
 		if b.Display.Bus != nil {
-			d.Display.Bus = b.Display.Bus.String()
+			d.Display += " of " + b.Display.Bus.String()
 		}
 	}
 	if b.LEDs != nil {
-		d.LEDs = &LEDsDescription{Bits: []string{}, Strobe: lineName(b.LEDs.Strobe)}
+		var names []string
 		for _, p := range b.LEDs.Bits {
-			d.LEDs.Bits = append(d.LEDs.Bits, lineName(p))
+			names = append(names, lineName(p))
+		}
+		d.LEDs = strings.Join(names, " ")
+		if b.LEDs.Strobe != nil {
+			d.LEDs += ", strobe " + lineName(b.LEDs.Strobe)
 		}
 	}
 	if b.Button != nil {
@@ -72,7 +61,7 @@ func (b Board) Describe() Description {
 // page of JSON for the latter.
 func lineName(p gpio.PinOut) string {
 	if p == nil {
-		return ""
+		return "-"
 	}
 	return p.Name()
 }

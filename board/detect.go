@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"runtime"
-	"runtime/debug"
 )
 
 // Generic is the Name of a board that no table row describes: what it says of
@@ -37,8 +35,7 @@ func Detect(root fs.FS) (Board, error) {
 	if _, err := fs.Stat(root, "."); err != nil {
 		return b, fmt.Errorf("detecting board: %w", err)
 	}
-	info, _ := debug.ReadBuildInfo()
-	b.Architecture = architecture(runtime.GOARCH, info)
+	b.Architecture = Architecture()
 
 	s := source{root: root}
 	s.deviceTree(&b)
