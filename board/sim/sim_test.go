@@ -165,6 +165,24 @@ func TestControlSocket(t *testing.T) {
 	}
 }
 
+func TestControlEndsWithTheContext(t *testing.T) {
+	path := socket(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	s, err := serve(ctx, path, &parts{NewSSD1306(), newLights(), newButton()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cancel()
+	select {
+	case <-s.ended:
+	case <-time.After(10 * time.Second):
+		t.Fatal("it goes on")
+	}
+	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the socket is there: %v", err)
+	}
+}
+
 func TestScreen(t *testing.T) {
 	b, c := open(t)
 	send := func(w ...byte) {
