@@ -36,6 +36,7 @@ func TestFieldNames(t *testing.T) {
 		{NewMachinesPayload(nil), `{"machines":[]}`},
 		{NewMachinesPayload([]Machine{{ID: "m", KeyFingerprint: "fp", Created: noon}}),
 			`{"machines":[{"machineId":"m","board":{},"keyFingerprint":"fp","created":"2026-05-04T12:00:00Z","certificateSerial":""}]}`},
+		{MachinePayload{MachineID: "m"}, `{"machineId":"m","board":{},"keyFingerprint":"","certificateSerial":""}`},
 		{RevokeBody{"m"}, `{"machineId":"m"}`},
 		{RevokePayload{noon}, `{"revoked":"2026-05-04T12:00:00Z"}`},
 		{APIKeyBody{"n"}, `{"name":"n"}`},

@@ -70,6 +70,7 @@ func TestTrust(t *testing.T) {
 	future := gatewaytest.ServerCert{NotBefore: now.Add(24 * time.Hour), NotAfter: now.Add(48 * time.Hour)}
 	named := gatewaytest.ServerCert{Names: []string{"gateway.example", "192.0.2.1"}}
 	machine := gatewaytest.ServerCert{Usage: x509.ExtKeyUsageClientAuth}
+	withRoot := gatewaytest.ServerCert{Names: []string{"127.0.0.1"}} // its chain is followed by the pinned root
 	yesteryear := func() time.Time { return now.Add(-12 * time.Hour) }
 
 	for _, c := range []struct {
@@ -85,16 +86,17 @@ func TestTrust(t *testing.T) {
 		{"right pin, wrong host", ca, named, client.Config{RootFingerprint: pin}, "is not for 127.0.0.1"},
 		// The stranger signs, and shows the pinned root (public) behind its leaf.
 		{"right pin, leaf of another CA", other, gatewaytest.ServerCert{Root: ca}, client.Config{RootFingerprint: pin}, "does not lead to the root pinned"},
-		{"right pin, expired leaf", ca, expired, client.Config{RootFingerprint: pin}, "expired"},
-		{"right pin, leaf not yet valid", ca, future, client.Config{RootFingerprint: pin}, "check the clock"},
-		{"right pin, clock in the past", ca, good, client.Config{RootFingerprint: pin, Now: yesteryear}, "check the clock"},
+		{"right pin, whole chain of another CA", other, withRoot, client.Config{RootFingerprint: pin}, "does not lead to the root pinned"},
+		{"right pin, expired leaf", ca, expired, client.Config{RootFingerprint: pin}, "expired at"},
+		{"right pin, leaf not yet valid", ca, future, client.Config{RootFingerprint: pin}, "not yet valid: check the clock"},
+		{"right pin, clock in the past", ca, good, client.Config{RootFingerprint: pin, Now: yesteryear}, "not yet valid: check the clock"},
 		{"right pin, machine's certificate", ca, machine, client.Config{RootFingerprint: pin}, "not fit for a server"},
 
 		{"right file", ca, good, client.Config{TrustFile: anchors}, ""},
 		{"wrong file", ca, good, client.Config{TrustFile: strangers}, "does not lead to the anchors"},
 		{"right file, wrong host", ca, named, client.Config{TrustFile: anchors}, "is not for 127.0.0.1"},
-		{"right file, expired leaf", ca, expired, client.Config{TrustFile: anchors}, "expired"},
-		{"right file, clock in the past", ca, good, client.Config{TrustFile: anchors, Now: yesteryear}, "check the clock"},
+		{"right file, expired leaf", ca, expired, client.Config{TrustFile: anchors}, "expired at"},
+		{"right file, clock in the past", ca, good, client.Config{TrustFile: anchors, Now: yesteryear}, "not yet valid: check the clock"},
 		{"right file, machine's certificate", ca, machine, client.Config{TrustFile: anchors}, "not fit for a server"},
 
 		{"file wins over pin", ca, good, client.Config{TrustFile: anchors, RootFingerprint: other.RootFingerprint()}, ""},
@@ -106,6 +108,13 @@ func TestTrust(t *testing.T) {
 		cert, err := c.signer.Server(c.cert)
 		if err != nil {
 			t.Fatal(err)
+		}
+		if strings.Contains(c.name, "whole chain") {
+			ours, err := ca.Server(good)
+			if err != nil {
+				t.Fatal(err)
+			}
+			cert.Certificate = append(cert.Certificate, ours.Certificate[1:]...)
 		}
 		for scheme, at := range servers(t, cert) {
 			t.Run(c.name+"/"+scheme, func(t *testing.T) {
