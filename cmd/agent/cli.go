@@ -139,6 +139,7 @@ leaves it and a certificate that the fleet trusts.
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
 		return exitError{err, exitUsage, "mecha-agent --help lists commands and flags"}
 	})
+	root.SuggestionsMinimumDistance = 2
 	f := root.PersistentFlags()
 	f.StringVarP(&a.settingsFile, "settings", "s", "", "settings `file` (default ~/.mecha/agent/settings.yml, then /etc/mecha/settings.yml)")
 	f.StringArrayVar(&a.set, "set", nil, "set one setting, as in --set provisioning.server_url=https://gw:3000; repeatable")
@@ -209,6 +210,9 @@ func (a *app) settingsCommand() *cobra.Command {
 			cfg, report, err := a.load()
 			if err != nil {
 				return err
+			}
+			if report.File != "" && !a.json {
+				fmt.Fprintln(a.stderr, "file:", report.File)
 			}
 			return report.Print(a.stdout, cfg, a.json)
 		},

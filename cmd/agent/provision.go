@@ -57,7 +57,7 @@ func (a *app) provisionAndWait(ctx context.Context, d daemonClient) error {
 	a.tellWhere(s)
 	progress := newProgress(a.stderr, isTerminal(a.stderr))
 	defer progress.end()
-	began, shown := false, s.Code
+	began, shown, before := false, s.Code, asTime(s.CertificateExpires)
 	var last *provisioningpb.StatusResponse
 	err = d.watch(ctx, func(s *provisioningpb.StatusResponse) (bool, error) {
 		last = s
@@ -79,7 +79,8 @@ func (a *app) provisionAndWait(ctx context.Context, d daemonClient) error {
 	if err != nil {
 		return err
 	}
-	if last.State == provisioningpb.State_STATE_IDLE || last.Code != "" {
+	// A machine that had an identity falls back to it when nobody claims the code.
+	if last.State == provisioningpb.State_STATE_IDLE || asTime(last.CertificateExpires).Equal(before) {
 		return exitError{errors.New("no operator claimed the code before its time was over"), exitNotClaimed, "run mecha-agent provision again"}
 	}
 	return a.printProvisioned(last)

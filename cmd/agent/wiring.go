@@ -97,7 +97,7 @@ func gatewayConfig(p settings.Provisioning, log *slog.Logger) client.Config {
 }
 
 func exchangeConfig(p settings.Provisioning, b board.Board, gw provision.Gateway, id *identity.Store, panel *hw.Panel, log *slog.Logger) provision.Config {
-	return provision.Config{Gateway: gw, Vault: id, Sessions: id, Panel: panelView{panel}, Log: log,
+	return provision.Config{Gateway: gw, Vault: vault{id}, Sessions: id, Panel: panelView{panel}, Log: log,
 		Board: gateway.Board{Vendor: b.Vendor, Model: b.Model, Serial: b.Serial, SoC: b.SoC,
 			Revision: b.Revision, Architecture: b.Architecture},
 		CodeLength: p.Code.Length, CodeLife: p.Code.Life, Window: p.Code.Window,
@@ -119,6 +119,19 @@ func serviceConfig(x *provision.Provisioner, id *identity.Store, k settings.Keys
 		}}
 }
 
+// vault says in the exchange's words that the disk failed, not the answer: the
+// claim is kept then, and tried again.
+type vault struct{ *identity.Store }
+
+// Commit implements provision.Vault.
+func (v vault) Commit(ctx context.Context, machineID, csrPEM string, answer gateway.Issued) error {
+	err := v.Store.Commit(ctx, machineID, csrPEM, answer)
+	if errors.Is(err, identity.ErrStorage) {
+		return fmt.Errorf("%w: %w", provision.ErrStorage, err)
+	}
+	return err
+}
+
 // panelView shows the exchange's status on the board's panel.
 type panelView struct{ panel *hw.Panel }
 
@@ -135,8 +148,11 @@ var modes = map[provision.State]hw.Mode{
 func (p panelView) Show(s provision.Status) {
 	v := hw.View{Mode: modes[s.State], Code: s.Code, Made: s.CodeMade, Expires: s.CodeExpires, ClaimURL: s.ClaimURL,
 		Step: s.State.String(), MachineID: s.MachineID, Error: s.Error, Hint: s.Hint}
-	if v.Mode == hw.ModeCode && v.Code == "" {
-		v.Mode = hw.ModeWaiting // announced nowhere yet: a code that the gateway does not know is no use to a person
+	if s.Step != "" {
+		v.Step = s.Step
+		if s.State == provision.Idle || s.State == provision.Provisioned {
+			v.Mode = hw.ModeWaiting // at work on getting a code
+		}
 	}
 	p.panel.Show(v)
 }
