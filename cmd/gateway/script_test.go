@@ -20,6 +20,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -63,7 +64,7 @@ type process struct {
 }
 
 // gatewayCmd: "gateway start ARG..." runs mecha-gateway serve and waits until it
-// listens, with its URL in $URL and its root's fingerprint in $ROOT; "gateway
+// listens, with its URL in $URL, host and port in $ADDR, its root's fingerprint in $ROOT; "gateway
 // stop" ends it with SIGTERM, wants exit code 0, and leaves gateway.log.
 func gatewayCmd(ts *testscript.TestScript, _ bool, args []string) {
 	p := ts.Value(gatewayKey{}).(*process)
@@ -121,6 +122,7 @@ func (p *process) start(ts *testscript.TestScript, args []string) {
 		}
 		if entry.Msg == "listening" {
 			ts.Setenv("URL", entry.URL)
+			ts.Setenv("ADDR", entry.URL[strings.Index(entry.URL, "//")+2:])
 			ts.Setenv("ROOT", entry.Root)
 			break
 		}

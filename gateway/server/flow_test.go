@@ -381,6 +381,32 @@ func TestUnannounced(t *testing.T) {
 	verify(t, ok[gateway.IssuedPayload](t, d.sign(d.body())), d.key, c.MachineID)
 }
 
+// TestFirstKeyIsOne: of many that come first with a machine id, one becomes the machine.
+func TestFirstKeyIsOne(t *testing.T) {
+	f := newFixture(t, func(c *Config) { c.Unannounced = true })
+	id := f.claim("ABC123").MachineID
+	answers := make([]reply, 16)
+	var wg sync.WaitGroup
+	for i := range answers {
+		csr := newCSR(t, newKey(t), id)
+		wg.Go(func() {
+			answers[i] = f.call(f.http, "POST", gateway.RouteSign, gateway.SignBody{CSR: csr, MachineID: id, RequestType: "Provision"})
+		})
+	}
+	wg.Wait()
+	good := 0
+	for _, r := range answers {
+		if r.status == http.StatusOK {
+			good++
+			continue
+		}
+		r.want(t, 401, gateway.Unauthorized, "the machine has a certificate for another key")
+	}
+	if good != 1 {
+		t.Errorf("%d of 16 keys got a certificate, want 1", good)
+	}
+}
+
 func TestUnannouncedIsOff(t *testing.T) {
 	f := newFixture(t)
 	f.call(f.http, "GET", gateway.RouteFindManifest+"?code=ABC123", nil).want(t, 404, gateway.NotFound, "unknown or expired")

@@ -186,11 +186,8 @@ func FuzzHTTP(f *testing.F) {
 		f.Add(uint8(i), body, "code=ABC123&id=1&limit=1&after=x", "Bearer x")
 	}
 	f.Add(uint8(3), "{}", "code=%zz&limit=-1&id=99999999999999999999&after=%00", "Bearer")
-	var fx *fixture
+	fx := newFuzzFixture(f)
 	f.Fuzz(func(t *testing.T, which uint8, body, query, auth string) {
-		if fx == nil { // one gateway for all of a worker's inputs
-			fx = newFuzzFixture(t)
-		}
 		d := fx.srv.newHTTP()
 		paths := []string{gateway.RoutePing, gateway.RouteAnnounce, gateway.RouteFindManifest, gateway.RouteSign, gateway.RouteClaim,
 			gateway.RouteRequestStatus, gateway.RouteFindRequest, gateway.RouteMachines, gateway.RouteRevoke, gateway.RouteAPIKeys, "/nothing"}

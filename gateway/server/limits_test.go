@@ -73,15 +73,19 @@ func TestGuessesAtOnce(t *testing.T) {
 	l := newLimiter(Limits{WrongCodes: 10, PerAddress: 1, Burst: 1, Overall: 1}, (&clock{now: time.Unix(1e9, 0)}).Now)
 	from := netip.MustParsePrefix("192.0.2.1/32")
 	wrong := errors.New("wrong")
-	var wg sync.WaitGroup
+	var wg, asked sync.WaitGroup
 	var mu sync.Mutex
 	told := 0
+	asked.Add(100)
 	for range 100 {
 		wg.Go(func() {
-			if l.guess(from) == nil && errors.Is(l.miss(from, wrong), wrong) {
+			early := l.guess(from)
+			asked.Done()
+			asked.Wait() // all of them were let in before the first one is found wrong
+			if early == nil && errors.Is(l.miss(from, wrong), wrong) {
 				mu.Lock()
+				defer mu.Unlock()
 				told++
-				mu.Unlock()
 			}
 		})
 	}

@@ -16,7 +16,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -343,23 +342,26 @@ func verify(t *testing.T, p gateway.IssuedPayload, key crypto.Signer, cn string)
 	return c
 }
 
-// newFuzzFixture is a gateway without a port, that lives as long as the worker.
-func newFuzzFixture(t *testing.T) *fixture {
+// newFuzzFixture is a gateway without a port, for all inputs of a worker.
+func newFuzzFixture(t *testing.F) *fixture {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "fuzz") // t.TempDir goes with the first input
+	dir := t.TempDir()
+	f := &fixture{clock: &clock{now: time.Now()}, log: &buffer{}}
+	db, err := sqlite.Open(context.Background(), filepath.Join(dir, "gateway.db"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &fixture{clock: &clock{now: time.Now()}, log: &buffer{}}
-	if f.store, err = sqlite.Open(context.Background(), filepath.Join(dir, "gateway.db")); err != nil {
-		t.Fatal(err)
-	}
+	t.Cleanup(func() { db.Close() })
+	f.store = db
 	authority, err := ca.Open(filepath.Join(dir, "ca"), ca.Options{Name: "Test", Validity: time.Hour, Now: f.clock.Now})
 	if err != nil {
 		t.Fatal(err)
 	}
-	f.srv, err = New(Config{Store: f.store, CA: authority, Now: f.clock.Now, Log: slog.New(slog.NewTextHandler(f.log, &slog.HandlerOptions{Level: slog.LevelError})),
-		Limits: Limits{PerAddress: 1e9, Burst: 1e9, Overall: 1e9, WrongCodes: 1e9}})
+	f.srv, err = New(Config{
+		Store: f.store, CA: authority, Now: f.clock.Now,
+		Log:    slog.New(slog.NewTextHandler(f.log, &slog.HandlerOptions{Level: slog.LevelError})),
+		Limits: Limits{PerAddress: 1e9, Burst: 1e9, Overall: 1e9, WrongCodes: 1e9},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
