@@ -72,6 +72,9 @@ func (p *Provisioner) announce(ctx context.Context) (*offer, verdict, error) {
 				"compare the clocks of this machine and the gateway")
 		case err == nil:
 			s.Code = code
+			if end := now.Add(p.c.CodeLife); s.Expires.After(end) {
+				s.Expires = end
+			}
 			return newOffer(s, now), pending, nil
 		case errors.Is(err, gateway.ErrNoAnnounce):
 			if len(code) > plainLength {

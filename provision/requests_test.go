@@ -352,3 +352,24 @@ func TestWatch(t *testing.T) {
 		}
 	})
 }
+
+// TestCodeEndsWithTheShorterLife: the setting bounds what the gateway grants,
+// and the other way round.
+func TestCodeEndsWithTheShorterLife(t *testing.T) {
+	for _, tt := range []struct{ gateway, agent, want time.Duration }{
+		{10 * time.Minute, 5 * time.Minute, 5 * time.Minute},
+		{2 * time.Minute, 5 * time.Minute, 2 * time.Minute},
+	} {
+		run(t, func(r *rig) {
+			r.powerCut()
+			r.gw.CodeLife, r.config.CodeLife = tt.gateway, tt.agent
+			r.boot()
+			if _, err := r.GenerateCode(r.t.Context()); err != nil {
+				r.t.Fatal(err)
+			}
+			if s := r.Status(); s.CodeExpires.Sub(s.CodeMade) != tt.want {
+				t.Errorf("gateway grants %v, setting is %v: the code stands for %v", tt.gateway, tt.agent, s.CodeExpires.Sub(s.CodeMade))
+			}
+		})
+	}
+}

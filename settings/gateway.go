@@ -60,7 +60,7 @@ func DefaultGateway() Gateway {
 		Data:   "~/.mecha/gateway",
 		TLS:    GatewayTLS{Mode: "off"},
 		CA:     GatewayCA{Name: "Mecha", Validity: 90 * 24 * time.Hour},
-		Codes:  GatewayCodes{Life: 10 * time.Minute, Exchange: 15 * time.Minute, Interval: 5 * time.Second},
+		Codes:  GatewayCodes{Life: 5 * time.Minute, Exchange: 15 * time.Minute, Interval: 5 * time.Second},
 		Limits: GatewayLimits{
 			PerAddress: 5, Burst: 20, WrongCodes: 10, Overall: 200,
 			Body: 64 << 10, ReadTimeout: 10 * time.Second,

@@ -18,7 +18,7 @@ func TestGatewayDefaults(t *testing.T) {
 		URL:     "http://127.0.0.1:3000",
 		TLS:     GatewayTLS{Mode: "off"},
 		CA:      GatewayCA{Name: "Mecha", Validity: 2160 * time.Hour},
-		Codes:   GatewayCodes{Life: 10 * time.Minute, Exchange: 15 * time.Minute, Interval: 5 * time.Second},
+		Codes:   GatewayCodes{Life: 5 * time.Minute, Exchange: 15 * time.Minute, Interval: 5 * time.Second},
 		Limits:  GatewayLimits{PerAddress: 5, Burst: 20, WrongCodes: 10, Overall: 200, Body: 65536, ReadTimeout: 10 * time.Second},
 		Logging: Logging{Enabled: true, Level: "info"},
 	}

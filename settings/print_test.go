@@ -130,7 +130,7 @@ func TestPrintAll(t *testing.T) {
 	if len(got.Settings) != len(r.Origins) || got.File == nil || got.Ignored == nil {
 		t.Errorf("got %+v", got)
 	}
-	if got.Settings["limits.body"].Value != 65536.0 || got.Settings["codes.life"].Value != "10m" {
+	if got.Settings["limits.body"].Value != 65536.0 || got.Settings["codes.life"].Value != "5m" {
 		t.Errorf("got %+v", got.Settings)
 	}
 }
