@@ -13,6 +13,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/term"
+
 	"github.com/mecha-org/mecha-agent/board/sim"
 	"github.com/mecha-org/mecha-agent/hw/hwtest"
 	provisioningpb "github.com/mecha-org/mecha-agent/proto/provisioning"
@@ -123,23 +125,37 @@ func (s *stage) waitForState(ctx context.Context, want provisioningpb.State) (*p
 // readDisplay draws what the emulated controller made of the bytes that the
 // driver sent, and keeps it as a picture.
 func (s *stage) readDisplay(ctx context.Context) error {
-	// The panel draws after the state changed: take it when two looks agree
-	// and something stands on it.
-	var text string
+	// The panel draws after the state changed: take it when two looks agree.
+	var before []byte
 	if err := wait(ctx, func() (bool, error) {
-		now, err := s.board.ScreenText(ctx)
-		same := now == text && strings.ContainsAny(now, "█▀▄")
-		text = now
+		now, err := s.board.ScreenPNG(ctx)
+		same := before != nil && bytes.Equal(now, before)
+		before = now
 		return same, err
 	}); err != nil {
 		return err
 	}
-	fmt.Println(indent(text))
+	text, err := s.board.ScreenTextFit(ctx, terminalWidth())
+	if err != nil {
+		return err
+	}
+	fmt.Println(text)
+	if faults, err := s.board.Faults(ctx); err != nil || len(faults) > 0 {
+		return fmt.Errorf("the display was sent what its data sheet does not allow: %v, %w", faults, err)
+	}
 	picture, err := s.board.ScreenPNG(ctx)
 	if err != nil {
 		return err
 	}
 	return os.WriteFile(s.path("oled.png"), picture, 0o644)
+}
+
+// terminalWidth is in columns, 80 when nobody looks.
+func terminalWidth() int {
+	if w, _, err := term.GetSize(int(os.Stdout.Fd())); err == nil && w > 0 {
+		return w
+	}
+	return 80
 }
 
 // readLEDs watches the five code LEDs and the strobe for one round and reads
