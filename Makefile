@@ -41,7 +41,7 @@ $(PLATFORMS):
 	$(BUILD) -o bin/$@/mecha-agent ./cmd/agent
 	$(BUILD) -o bin/$@/mecha-gateway ./cmd/gateway
 
-lint: ## vet, staticcheck, errcheck, gofmt, buf lint
+lint: ## gofmt, vet, staticcheck, the contract compiles
 	scripts/lint.sh
 
 generate: ## regenerate proto/ from the contract

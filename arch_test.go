@@ -7,7 +7,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -227,5 +226,5 @@ func TestDeadCodeElimination(t *testing.T) {
 }
 
 func tail(b []byte) string {
-	return fmt.Sprintf("%s", b[max(0, len(b)-2000):])
+	return string(b[max(0, len(b)-2000):])
 }

@@ -28,12 +28,12 @@ type AnnounceBody struct {
 
 // NewAnnounceBody returns what goes over the wire for a.
 func NewAnnounceBody(a Announcement) AnnounceBody {
-	return AnnounceBody{Code: a.Code, CSR: a.CSR, Board: a.Board}
+	return AnnounceBody(a)
 }
 
 // Announcement returns what came over the wire, unchecked.
 func (b AnnounceBody) Announcement() Announcement {
-	return Announcement{Code: b.Code, CSR: b.CSR, Board: b.Board}
+	return Announcement(b)
 }
 
 // LogValue leaves out the user code.

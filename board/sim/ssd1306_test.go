@@ -70,7 +70,7 @@ func TestPeriphDriver(t *testing.T) {
 		want func(x, y int) (int, int)
 	}{
 		{"upright", func(*ssd1306.Opts) {}, func(x, y int) (int, int) { return x, y }},
-		{"rotated", func(o *ssd1306.Opts) { o.Rotated = true }, func(x, y int) (int, int) { return Width - 1 - x, Height - 1 - y }},
+		{"rotated", func(o *ssd1306.Opts) { o.MirrorVertical, o.MirrorHorizontal = true, true }, func(x, y int) (int, int) { return Width - 1 - x, Height - 1 - y }},
 		{"mirrored vertically", func(o *ssd1306.Opts) { o.MirrorVertical = true }, func(x, y int) (int, int) { return x, Height - 1 - y }},
 		{"mirrored horizontally", func(o *ssd1306.Opts) { o.MirrorHorizontal = true }, func(x, y int) (int, int) { return Width - 1 - x, y }},
 	}
