@@ -105,7 +105,6 @@ func TestPolicy(t *testing.T) {
 		"RSA":     {&x509.CertificateRequest{PublicKey: &rsaKey.PublicKey}, "m"},
 		"P-521":   {&x509.CertificateRequest{PublicKey: &p521.PublicKey}, "m"},
 		"Ed25519": {&x509.CertificateRequest{PublicKey: edKey}, "m"},
-		//lint:ignore SA1019 only the raw coordinates can hold a point that is not on the curve
 		"no point": {&x509.CertificateRequest{PublicKey: &ecdsa.PublicKey{
 			//lint:ignore SA1019 as above
 			Curve: elliptic.P256(), X: p521.X, Y: p521.Y}}, "m"},
