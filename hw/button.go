@@ -34,7 +34,13 @@ const (
 // (0 and -1 mean "for ever" to some pins and "not at all" to others) and
 // interrupted by pin.Halt, which works for lines of gpioioctl. So at the latest
 // a second after ctx has ended Button has returned.
+//
+// A nil pin is a board without a button: Button waits for ctx to end.
 func Button(ctx context.Context, pin gpio.PinIn, handle func(Press)) error {
+	if pin == nil {
+		<-ctx.Done()
+		return nil
+	}
 	if err := pin.In(gpio.PullUp, gpio.BothEdges); err != nil {
 		return fmt.Errorf("watching the button on %s: %w", pin.Name(), err)
 	}

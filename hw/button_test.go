@@ -149,3 +149,13 @@ func TestButtonRefused(t *testing.T) {
 		t.Errorf("Button: %v", err)
 	}
 }
+
+// TestButtonAbsent: a board without a button has nobody who presses it, which is
+// no error.
+func TestButtonAbsent(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := hw.Button(ctx, nil, func(hw.Press) { t.Error("pressed") }); err != nil {
+		t.Error(err)
+	}
+}
