@@ -135,7 +135,6 @@ leaves it and a certificate that the fleet trusts.
 		SilenceUsage:  true,
 		Version:       versionText(),
 	}
-	root.SetVersionTemplate("mecha-agent " + versionText() + "\n")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
 		return exitError{err, exitUsage, "mecha-agent --help lists commands and flags"}
 	})

@@ -88,13 +88,22 @@ func explain(err error, trailer metadata.MD) error {
 		if strings.Contains(s.Message(), os.ErrPermission.Error()) {
 			advice = "the socket is for its owner and group: join the group, or use sudo"
 		}
-		return exitError{fmt.Errorf("asking the agent: %s", s.Message()), exitNoAgent, advice}
+		return exitError{fmt.Errorf("asking the agent: %s", dialReason(s.Message())), exitNoAgent, advice}
 	case codes.DeadlineExceeded:
 		return &gateway.Error{Kind: gateway.Deadline, Err: errors.New("the agent did not answer in time"), Advice: "try again, or pass a longer --timeout"}
 	case codes.Canceled:
 		return exitError{errors.New("interrupted"), exitFailure, ""}
 	}
 	return &gateway.Error{Kind: gateway.KindFromGRPC(uint32(s.Code())), Err: errors.New(s.Message())}
+}
+
+// dialReason is the operating system's part of what gRPC says of a connection
+// that could not be made.
+func dialReason(message string) string {
+	if _, reason, ok := strings.Cut(message, "Error while dialing: "); ok {
+		return strings.TrimSuffix(reason, `"`)
+	}
+	return message
 }
 
 // formatTime is a time as people on the command line read it; "-" for none.

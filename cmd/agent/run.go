@@ -10,7 +10,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/mecha-org/mecha-agent/gateway/client"
-	"github.com/mecha-org/mecha-agent/hw"
 	"github.com/mecha-org/mecha-agent/identity"
 	"github.com/mecha-org/mecha-agent/keystore/disk"
 	"github.com/mecha-org/mecha-agent/provision"
@@ -49,7 +48,7 @@ func (a *app) daemon(ctx context.Context, cfg settings.Agent, log *slog.Logger) 
 		return fmt.Errorf("finding the board: %w", err)
 	}
 	defer machine.Close()
-	log.Info("starting", "version", versionText(), "board", machine.String(), "missing", machine.Missing)
+	log.Info("starting", "version", versionText(), "board", machine.String(), "missing", strings.Join(machine.Missing, "; "))
 
 	keys, err := disk.New(curve(cfg.Keystore))
 	if err != nil {
@@ -84,7 +83,7 @@ func (a *app) daemon(ctx context.Context, cfg settings.Agent, log *slog.Logger) 
 	all, ctx := errgroup.WithContext(ctx)
 	all.Go(func() error { return panel.Run(ctx) })
 	all.Go(func() error { return exchange.Run(ctx) })
-	all.Go(func() error { return hw.Button(ctx, machine.Button, func(hw.Press) { exchange.Press() }) })
+	all.Go(func() error { return watchButton(ctx, machine.Button, exchange, log) })
 	all.Go(func() error {
 		return rpc.Serve(ctx, serviceConfig(exchange, id, cfg.Keystore, machine, log), listeners...)
 	})

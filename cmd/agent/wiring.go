@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"strings"
 
+	"periph.io/x/conn/v3/gpio"
+
 	"github.com/mecha-org/mecha-agent/board"
 	"github.com/mecha-org/mecha-agent/gateway"
 	"github.com/mecha-org/mecha-agent/gateway/client"
@@ -97,7 +99,7 @@ func gatewayConfig(p settings.Provisioning, log *slog.Logger) client.Config {
 }
 
 func exchangeConfig(p settings.Provisioning, b board.Board, gw provision.Gateway, id *identity.Store, panel *hw.Panel, log *slog.Logger) provision.Config {
-	return provision.Config{Gateway: gw, Vault: vault{id}, Sessions: id, Panel: panelView{panel}, Log: log,
+	return provision.Config{Gateway: gw, Vault: vault{id}, Sessions: id, Panel: panelView{panel, b.Button != nil}, Log: log,
 		Board: gateway.Board{Vendor: b.Vendor, Model: b.Model, Serial: b.Serial, SoC: b.SoC,
 			Revision: b.Revision, Architecture: b.Architecture},
 		CodeLength: p.Code.Length, CodeLife: p.Code.Life, Window: p.Code.Window,
@@ -119,6 +121,16 @@ func serviceConfig(x *provision.Provisioner, id *identity.Store, k settings.Keys
 		}}
 }
 
+// watchButton starts an exchange on every press. A button that cannot be watched
+// is no reason to leave a machine without its identity: the log says so, and
+// codes come by request.
+func watchButton(ctx context.Context, button gpio.PinIn, x *provision.Provisioner, log *slog.Logger) error {
+	if err := hw.Button(ctx, button, func(hw.Press) { x.Press() }); err != nil {
+		log.Warn("going on without the button", "error", err)
+	}
+	return nil
+}
+
 // vault says in the exchange's words that the disk failed, not the answer: the
 // claim is kept then, and tried again.
 type vault struct{ *identity.Store }
@@ -133,7 +145,10 @@ func (v vault) Commit(ctx context.Context, machineID, csrPEM string, answer gate
 }
 
 // panelView shows the exchange's status on the board's panel.
-type panelView struct{ panel *hw.Panel }
+type panelView struct {
+	panel  *hw.Panel
+	button bool // the board has one
+}
 
 var modes = map[provision.State]hw.Mode{
 	provision.Idle:        hw.ModeIdle,
@@ -147,12 +162,13 @@ var modes = map[provision.State]hw.Mode{
 // Show implements provision.Panel.
 func (p panelView) Show(s provision.Status) {
 	v := hw.View{Mode: modes[s.State], Code: s.Code, Made: s.CodeMade, Expires: s.CodeExpires, ClaimURL: s.ClaimURL,
-		Step: s.State.String(), MachineID: s.MachineID, Error: s.Error, Hint: s.Hint}
-	if s.Step != "" {
-		v.Step = s.Step
-		if s.State == provision.Idle || s.State == provision.Provisioned {
-			v.Mode = hw.ModeWaiting // at work on getting a code
-		}
+		Step: s.Step, MachineID: s.MachineID, Error: s.Error, Hint: s.Hint}
+	switch {
+	case s.State != provision.Idle && s.State != provision.Provisioned:
+	case s.Step != "":
+		v.Mode = hw.ModeWaiting // at work on getting a code
+	case s.State == provision.Idle && !p.button:
+		v.Step = "mecha-agent provision makes a code"
 	}
 	p.panel.Show(v)
 }
