@@ -70,7 +70,7 @@ func (s *Store) adopt(ctx context.Context) (int, error) {
 			return current, storing("linking the configured paths", err)
 		}
 	}
-	return current, storing("linking the configured paths", s.syncParents())
+	return current, nil // the links are synced before the next switch, see link
 }
 
 // sameAsCurrent is nil when the current generation holds a copy of the file.

@@ -50,12 +50,16 @@ func (s *Store) openPending(ctx context.Context) (err error) {
 }
 
 func (s *Store) createPending(ctx context.Context) error {
-	if err := s.disk.mkdirAll(s.state(pendingName)); err != nil {
+	err := s.disk.mkdirAll(s.state(pendingName))
+	if err == nil { // also when a process was killed before mkdirAll synced it
+		err = s.disk.syncDir(s.p.State)
+	}
+	if err != nil {
 		return storing("making a key", err)
 	}
 	path := s.state(pendingName, keyName)
 	var k keystore.Key
-	err := s.disk.do(step{op: "key", path: path}, func() (err error) {
+	err = s.disk.do(step{op: "key", path: path}, func() (err error) {
 		k, err = s.keys.Create(ctx, path)
 		return err
 	})
@@ -175,13 +179,7 @@ func (s *Store) link() error {
 // syncParents syncs the folders of the configured paths, also for links that an
 // earlier process made just before it was killed.
 func (s *Store) syncParents() error {
-	done := map[string]bool{}
-	for _, sl := range s.slots {
-		dir := filepath.Dir(sl.path)
-		if done[dir] {
-			continue
-		}
-		done[dir] = true
+	for _, dir := range s.parents() {
 		if err := s.disk.syncDir(dir); err != nil {
 			return err
 		}

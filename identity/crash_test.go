@@ -23,7 +23,7 @@ type scene struct {
 // alone differs in the moment between a rename and its sync, and two scenes do.
 func (sc scene) losses() []loss {
 	if sc.name == "second identity" || sc.name == "original agent" {
-		return []loss{lossNone, lossData, lossEntries}
+		return []loss{lossNone, lossData, lossEntries, lossEarly}
 	}
 	return []loss{lossNone, lossEntries}
 }
@@ -76,12 +76,9 @@ func removeAny(path string) error {
 // steps than n. seen is called whenever a reader could look.
 func crash(t *testing.T, b *bench, n int, l loss, do func(*Store) error, seen func(when string)) (s *Store, ok bool) {
 	t.Helper()
-	p := &power{t: t, at: n, err: errCrash}
+	p := &power{t: t, err: errCrash}
 	s = b.open(t, p.step)
-	// Open had nothing to do, so all steps are those of do.
-	if p.steps != 0 {
-		t.Fatalf("Open of a folder in order took %d steps", p.steps)
-	}
+	p.at = p.steps + n
 	err := do(s)
 	s.Close()
 	if !p.dead {
@@ -178,6 +175,7 @@ func commitCrashAt(t *testing.T, ca pki, sc scene, l loss, n int) (isNew, ok boo
 	}
 	defer s.Close()
 
+	b.noLeftovers(t, s)
 	id, _, err := s.Current(t.Context())
 	want := ""
 	switch {
@@ -201,21 +199,31 @@ func commitCrashAt(t *testing.T, ca pki, sc scene, l loss, n int) (isNew, ok boo
 	return isNew, true
 }
 
-// tidy asserts that nothing is left over, in particular no old key.
-func (b *bench) tidy(t *testing.T, s *Store) {
+// noLeftovers asserts that the state folder holds the lock, the current and the
+// pending generation and no more: no other key in particular.
+func (b *bench) noLeftovers(t *testing.T, s *Store) {
 	t.Helper()
 	current, err := s.current()
-	if err != nil || current == 0 {
-		t.Fatalf("current generation %d, %v", current, err)
+	if err != nil {
+		t.Fatal(err)
 	}
 	entries, err := os.ReadDir(b.paths.State)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, e := range entries {
-		if n := e.Name(); n != lockName && n != currentName && n != filepath.Base(s.gen(current)) {
+		if n := e.Name(); n != lockName && n != currentName && n != pendingName && n != filepath.Base(s.gen(current)) {
 			t.Errorf("%s is left over", n)
 		}
+	}
+}
+
+// tidy asserts that an identity stands and nothing is left over.
+func (b *bench) tidy(t *testing.T, s *Store) {
+	t.Helper()
+	b.noLeftovers(t, s)
+	if !exists(filepath.Join(b.paths.State, currentName)) || exists(filepath.Join(b.paths.State, pendingName)) {
+		t.Error("no current generation, or still a pending one")
 	}
 	for _, sl := range b.paths.slots() {
 		entries, err := os.ReadDir(filepath.Dir(sl.path))
@@ -229,6 +237,73 @@ func (b *bench) tidy(t *testing.T, s *Store) {
 			t.Errorf("%s is not our link: %v, %v", sl.path, w, err)
 		}
 	}
+}
+
+// TestKillThenPowerCut kills a Commit, opens the store, and cuts the power in the
+// next Commit: what the killed process had renamed was seen by all and is still
+// not on stable storage.
+func TestKillThenPowerCut(t *testing.T) {
+	ca := newPKI(t)
+	for _, sc := range scenes {
+		t.Run(sc.name, func(t *testing.T) {
+			t.Parallel()
+			for n := 1; killThenCut(t, ca, sc, n) && !t.Failed(); n++ {
+			}
+		})
+	}
+}
+
+func killThenCut(t *testing.T, ca pki, sc scene, n int) bool {
+	t.Helper()
+	// The next process is cut in Open and at some steps of Key and Commit, others
+	// each time.
+	cuts := []int{1 + n%5, 6 + n*7%13, 19 + n*7%17, 36 + n*7%19}
+	if sc.name == "second identity" || sc.name == "original agent" {
+		cuts = append(cuts, 1, 2, 3, 4, 5)
+	}
+	for _, m := range cuts {
+		b := newBench(t, ca)
+		sc.set(t, b)
+		s := b.open(t, nil)
+		seen := map[view]bool{b.view(t): true}
+		commit := func(s *Store, id string) error {
+			key, err := s.Key(t.Context())
+			if err != nil {
+				return err
+			}
+			csr, answer := ca.issue(t, id, key)
+			seen[b.expect(t, csr, answer)] = true
+			return s.Commit(t.Context(), id, csr, answer)
+		}
+		if _, err := s.Key(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		p := &power{t: t, at: n, err: errCrash}
+		s.disk = fileSystem{before: p.step}
+		_ = commit(s, "machine-1") // an error, or a failure after the switch
+		s.Close()
+		if !p.dead {
+			p.cut(lossNone)
+			return false
+		}
+		p = p.killed()
+		p.at = m
+		s = b.open(t, p.step)
+		_ = commit(s, "machine-2")
+		s.Close()
+		p.cut(lossEntries)
+		if !seen[b.view(t)] {
+			t.Errorf("killed at step %d, cut at step %d: a mixture: %s", n, m, b.view(t))
+		}
+		s = b.open(t, nil)
+		if !seen[b.view(t)] {
+			t.Errorf("killed at step %d, cut at step %d: Open makes a mixture: %s", n, m, b.view(t))
+		}
+		b.noLeftovers(t, s)
+		b.provision(t, s, "machine-3")
+		s.Close()
+	}
+	return true
 }
 
 // TestRemoveCrash cuts the power at every step of Remove.
@@ -275,6 +350,9 @@ func removeCrashAt(t *testing.T, ca pki, sc scene, l loss, n int) bool {
 		s = b.open(t, nil)
 	}
 	defer s.Close()
+	if got, err := s.LoadSession(t.Context()); err != nil || begun && got != (gateway.Session{}) {
+		t.Errorf("step %d: the session outlives the identity (%v)", n, err)
+	}
 	if _, err := s.Remove(t.Context()); err != nil {
 		t.Errorf("step %d: Remove: %v", n, err)
 	}
@@ -303,7 +381,7 @@ func TestOpenFinishesRemoval(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := &power{t: t, at: 3, err: errCrash} // after the mark and its sync
-	s := b.open(t, p.step)
+	s := b.open(t, p.step)                  // takes no step: all is in order
 	if _, err := s.Remove(t.Context()); !errors.Is(err, errCrash) {
 		t.Fatal(err)
 	}
@@ -348,5 +426,38 @@ func TestKeyCrash(t *testing.T) {
 				s.Close()
 			}
 		}
+	}
+}
+
+// TestKeyKillThenPowerCut: a key that Key returned stays, although the process
+// before was killed on the way to it.
+func TestKeyKillThenPowerCut(t *testing.T) {
+	ca := newPKI(t)
+	for n := 1; ; n++ {
+		b := newBench(t, ca)
+		p := &power{t: t, err: errCrash}
+		s := b.open(t, p.step)
+		p.at = p.steps + n
+		_, _ = s.Key(t.Context())
+		s.Close()
+		if !p.dead {
+			p.cut(lossNone)
+			break
+		}
+		p = p.killed()
+		s = b.open(t, p.step)
+		key, err := s.Key(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		pub := key.Public().(*ecdsa.PublicKey)
+		s.Close()
+		p.cut(lossEntries)
+		s = b.open(t, nil)
+		again, err := s.Key(t.Context())
+		if err != nil || !again.Public().(*ecdsa.PublicKey).Equal(pub) {
+			t.Errorf("killed at step %d: the key is another one (%v)", n, err)
+		}
+		s.Close()
 	}
 }

@@ -115,7 +115,6 @@ func (s *Store) finishRemoval(ctx context.Context) ([]string, error) {
 	}
 	if what[0] == regular {
 		r.key(ctx, s.p.Key)
-		r.syncDir(filepath.Dir(s.p.Key))
 	}
 	folders, err := s.folders()
 	if err != nil {
@@ -123,7 +122,6 @@ func (s *Store) finishRemoval(ctx context.Context) ([]string, error) {
 	}
 	for _, dir := range folders {
 		r.key(ctx, filepath.Join(dir, keyName))
-		r.syncDir(dir)
 	}
 	r.tree(s.state(sessionName))
 	for i, sl := range s.slots {
@@ -134,8 +132,8 @@ func (s *Store) finishRemoval(ctx context.Context) ([]string, error) {
 	for _, dir := range folders {
 		r.tree(dir)
 	}
-	for _, sl := range s.slots {
-		r.syncDir(filepath.Dir(sl.path))
+	for _, dir := range s.parents() {
+		r.syncDir(dir)
 	}
 	if err := s.removeTemps(); err != nil {
 		r.failed = append(r.failed, err)

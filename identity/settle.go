@@ -3,6 +3,7 @@ package identity
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -20,6 +21,7 @@ import (
 //	                    its key is kept
 //	gen < current       switched away from: its key is deleted, then the rest
 //	pending/            everything but the key is removed
+//	no switch           the folders of the files are synced
 //
 // It changes nothing that a reader of the configured paths sees, except that a
 // removal goes on. It may itself be cut short anywhere and run again.
@@ -38,6 +40,11 @@ func (s *Store) settle(ctx context.Context) error {
 	}
 	if err := s.removeTemps(); err != nil {
 		return storing("cleaning up", err)
+	}
+	if current == 0 {
+		if err := s.syncAncestors(); err != nil {
+			return storing("cleaning up", err)
+		}
 	}
 	var left []int
 	for _, n := range list {
@@ -68,6 +75,27 @@ func (s *Store) settle(ctx context.Context) error {
 	}
 	errs = append(errs, s.cleanPending())
 	return storing("cleaning up", errors.Join(errs...))
+}
+
+// syncAncestors syncs the folders above the files, as far as they are there: a
+// process that was killed between making one and syncing its parent leaves a
+// folder that we see and a power cut takes away. After the first switch all of
+// them have been synced.
+func (s *Store) syncAncestors() error {
+	done := map[string]bool{}
+	for _, path := range append([]string{s.p.State}, s.parents()...) {
+		for dir := filepath.Dir(path); !done[dir]; path, dir = dir, filepath.Dir(dir) {
+			if !exists(path) {
+				continue
+			}
+			done[dir] = true
+			// A folder that we may not even open is none that we made anything in.
+			if err := s.disk.syncDir(dir); err != nil && !errors.Is(err, fs.ErrPermission) {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // removeTemps removes what the replace functions leave when they are cut short.
@@ -112,13 +140,12 @@ func (s *Store) cleanPending() error {
 }
 
 // drop deletes a generation, its key first. A key that its keystore cannot
-// delete is reported, and its file removed all the same.
+// delete is reported, and its file removed all the same. There is no sync: the
+// keystore's deletion is durable, and what a power cut brings back of the rest is
+// dropped again.
 func (s *Store) drop(ctx context.Context, dir string) error {
 	keyErr := s.deleteKey(ctx, filepath.Join(dir, keyName))
-	if err := s.disk.removeTree(dir); err != nil {
-		return errors.Join(keyErr, err)
-	}
-	return errors.Join(keyErr, s.disk.syncDir(filepath.Dir(dir)))
+	return errors.Join(keyErr, s.disk.removeTree(dir))
 }
 
 // deleteKey deletes the key at path through its keystore; none is no error. It

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -60,6 +61,17 @@ const (
 	regular          // a file of another program
 	foreign          // a link elsewhere, a folder, a device: not to be touched
 )
+
+// parents returns the folders of the configured paths, each once.
+func (s *Store) parents() []string {
+	var dirs []string
+	for _, sl := range s.slots {
+		if dir := filepath.Dir(sl.path); !slices.Contains(dirs, dir) {
+			dirs = append(dirs, dir)
+		}
+	}
+	return dirs
+}
 
 // target is where the configured path points: through the switch.
 func (s *Store) target(sl slot) string { return s.state(currentName, sl.name) }

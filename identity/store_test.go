@@ -305,6 +305,127 @@ func TestOpenRefuses(t *testing.T) {
 	}
 }
 
+// recorder is a keystore that remembers what was deleted through it.
+type recorder struct {
+	keystore.Store
+	deleted []string
+}
+
+func (r *recorder) Delete(ctx context.Context, path string) error {
+	r.deleted = append(r.deleted, path)
+	return r.Store.Delete(ctx, path)
+}
+
+// TestKeysGoThroughTheKeystore: a key may be more than its file.
+func TestKeysGoThroughTheKeystore(t *testing.T) {
+	b := newBench(t, newPKI(t))
+	keys := &recorder{Store: b.keys}
+	b.keys = keys
+	want := func(when string, paths ...string) {
+		t.Helper()
+		if strings.Join(keys.deleted, "\n") != strings.Join(paths, "\n") {
+			t.Errorf("%s: deleted %v, want %v", when, keys.deleted, paths)
+		}
+		keys.deleted = nil
+	}
+	legacy(t, b, 0)
+	s := b.open(t, nil)
+	defer s.Close()
+	b.provision(t, s, "machine-1")
+	want("adopted and replaced", filepath.Join(s.gen(1), keyName))
+	b.provision(t, s, "machine-2")
+	want("replaced", filepath.Join(s.gen(2), keyName))
+	legacy(t, b, 0)
+	if _, err := s.Key(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Remove(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	want("removed", b.paths.Key, filepath.Join(s.gen(3), keyName), s.state(pendingName, keyName))
+}
+
+// TestAdoptedCopyIsNoPendingKey: a copy that was not switched to is dropped.
+func TestAdoptedCopyIsNoPendingKey(t *testing.T) {
+	b := newBench(t, newPKI(t))
+	legacy(t, b, 0)
+	before := b.view(t)
+	s := b.open(t, nil)
+	list, err := s.lookAll()
+	if err := errors.Join(err, s.copyShown(list), os.Rename(s.state(adoptingName), s.gen(1)), s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	s = b.open(t, nil)
+	defer s.Close()
+	if exists(s.gen(1)) || exists(s.state(pendingName)) || b.view(t) != before {
+		t.Error("the copy was not dropped, or became the pending key")
+	}
+}
+
+// TestChangedWhileAdopted: a file that another program writes after it was copied
+// is not replaced.
+func TestChangedWhileAdopted(t *testing.T) {
+	ca := newPKI(t)
+	b := newBench(t, ca)
+	legacy(t, b, 0, 2)
+	s := b.open(t, nil)
+	defer s.Close()
+	key, err := s.Key(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	csr, answer := ca.issue(t, "m", key)
+	s.disk.before = func(st step) error {
+		if st.op == "rename" && st.from == s.state(adoptingName) {
+			return os.WriteFile(b.paths.Cert, []byte("written meanwhile"), 0o644)
+		}
+		return nil
+	}
+	if err := s.Commit(t.Context(), "m", csr, answer); !errors.Is(err, ErrStorage) || !strings.Contains(gateway.HintOf(err), "other program") {
+		t.Errorf("Commit: %v (hint %q), want ErrStorage", err, gateway.HintOf(err))
+	}
+	if b.view(t)[2] != "written meanwhile" {
+		t.Error("what another program wrote is lost")
+	}
+	s.disk.before = nil
+	if err := s.Commit(t.Context(), "m", csr, answer); err != nil {
+		t.Error(err)
+	}
+	b.tidy(t, s)
+}
+
+// TestUnfinishedRemoval: what a removal could not take yet does not count.
+func TestUnfinishedRemoval(t *testing.T) {
+	b := newBench(t, newPKI(t))
+	provisioned(t, b)
+	s := b.open(t, nil)
+	defer s.Close()
+	if err := s.SaveSession(t.Context(), session()); err != nil {
+		t.Fatal(err)
+	}
+	s.disk.before = func(st step) error {
+		if st.op == "remove" {
+			return os.ErrPermission
+		}
+		return nil
+	}
+	if _, err := s.Remove(t.Context()); !errors.Is(err, ErrStorage) {
+		t.Errorf("Remove: %v, want ErrStorage", err)
+	}
+	if _, err := s.Load(t.Context()); !errors.Is(err, ErrNone) {
+		t.Errorf("Load: %v, want ErrNone", err)
+	}
+	if got, err := s.LoadSession(t.Context()); err != nil || got != (gateway.Session{}) {
+		t.Errorf("LoadSession() = %v, %v, want none", got, err)
+	}
+	if _, err := s.Key(t.Context()); !errors.Is(err, ErrStorage) {
+		t.Errorf("Key before the removal is finished: %v, want ErrStorage", err)
+	}
+	s.disk.before = nil
+	b.provision(t, s, "machine-1")
+	b.tidy(t, s)
+}
+
 func TestRemoveReports(t *testing.T) {
 	b := newBench(t, newPKI(t))
 	provisioned(t, b)
