@@ -1,6 +1,7 @@
 // Package ca is the certificate authority behind the gateway: a root that signs
-// one intermediate, and an intermediate that signs machines and, when asked, the
-// gateway's own TLS certificate. Made on first start, keys 0600, Go's
+// one intermediate and an empty revocation list, and an intermediate that signs
+// machines, their revocation list and, when asked, the gateway's own TLS
+// certificate. Made on first start, keys 0600, Go's
 // crypto/x509 behind a small interface.
 package ca
 
@@ -22,6 +23,10 @@ type Authority interface {
 	Chain() (intermediates []*x509.Certificate, root *x509.Certificate)
 	// Validity is how long a machine certificate is valid.
 	Validity() time.Duration
-	// CRL returns a signed DER revocation list (RFC 5280, section 5).
+	// CRL returns a signed DER revocation list (RFC 5280, section 5) of what the
+	// issuer of machine certificates has signed.
 	CRL(ctx context.Context, revoked []x509.RevocationListEntry, now time.Time) ([]byte, error)
+	// RootCRL returns the root's DER revocation list, which is about the
+	// intermediates. Nil: there is none.
+	RootCRL() []byte
 }

@@ -16,10 +16,16 @@ import (
 // now is when every test's CA is made.
 var now = time.Date(2026, 9, 1, 12, 0, 0, 123456789, time.FixedZone("east", 2*60*60))
 
-const crlURL = "http://gateway.example.com/v1/ca/crl"
+const (
+	crlURL     = "http://gateway.example.com/v1/ca/crl"
+	rootCRLURL = "http://gateway.example.com/v1/ca/root.crl"
+)
 
 func testOptions() Options {
-	return Options{Name: "Acme Robots", Validity: 30 * 24 * time.Hour, Now: func() time.Time { return now }, CRLURL: crlURL}
+	return Options{
+		Name: "Acme Robots", Validity: 30 * 24 * time.Hour, Now: func() time.Time { return now },
+		CRLURL: crlURL, RootCRLURL: rootCRLURL,
+	}
 }
 
 func newCA(t testing.TB) *Local {

@@ -17,6 +17,7 @@ import (
 const (
 	rootKeyFile         = "root.key"
 	rootFile            = "root.pem"
+	rootCRLFile         = "root.crl"
 	intermediateKeyFile = "intermediate.key"
 	intermediateFile    = "intermediate.pem"
 )
@@ -26,9 +27,10 @@ const (
 
 	pemKey  = "PRIVATE KEY" // PKCS#8, RFC 5958
 	pemCert = "CERTIFICATE"
+	pemCRL  = "X509 CRL" // RFC 7468, section 6
 
 	keyMode  fs.FileMode = 0o600
-	certMode fs.FileMode = 0o644
+	certMode fs.FileMode = 0o644 // of the root's revocation list as well
 	dirMode  fs.FileMode = 0o700
 	others   fs.FileMode = 0o077 // what a key and the folder do not have
 
@@ -83,7 +85,7 @@ func (d dir) prepare() error {
 
 // sweep removes what a crash left half written. The caller holds the lock.
 func (d dir) sweep() error {
-	for _, name := range []string{rootKeyFile, rootFile, intermediateKeyFile, intermediateFile} {
+	for _, name := range []string{rootKeyFile, rootFile, rootCRLFile, intermediateKeyFile, intermediateFile} {
 		d.step("remove %s", name+temporary)
 		if err := os.Remove(d.file(name + temporary)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err

@@ -25,9 +25,12 @@ type Options struct {
 	Name     string           // organisation in every subject, 1 to 46 printable characters, default "Mecha"
 	Validity time.Duration    // of machine certificates, at least a minute, default DefaultValidity
 	Now      func() time.Time // when root and intermediate are made, default time.Now
-	// CRLURL is where machines' certificates say that the revocation list is, an
-	// absolute http or https URL. Empty: they say nothing.
-	CRLURL string
+	// CRLURL is where machines' certificates say that the revocation list is, and
+	// RootCRLURL where the intermediate's says that the root's is. Absolute http
+	// URLs: with https, whoever fetches the list could need it in order to fetch it
+	// (RFC 5280, section 8). Empty: the certificates say nothing. RootCRLURL counts
+	// when the intermediate is made.
+	CRLURL, RootCRLURL string
 }
 
 func (o Options) check() (Options, error) {
@@ -46,10 +49,12 @@ func (o Options) check() (Options, error) {
 	if o.Validity < time.Minute {
 		return o, fmt.Errorf("a validity of %v is below a minute", o.Validity)
 	}
-	if o.CRLURL != "" {
-		u, err := url.Parse(o.CRLURL)
-		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-			return o, fmt.Errorf("the URL of the revocation list, %q, is no http or https URL", o.CRLURL)
+	for _, text := range []string{o.CRLURL, o.RootCRLURL} {
+		if text == "" {
+			continue
+		}
+		if u, err := url.Parse(text); err != nil || u.Host == "" || u.Scheme != "http" {
+			return o, fmt.Errorf("the URL of a revocation list, %q, is no http URL", text)
 		}
 	}
 	return o, nil
@@ -59,6 +64,7 @@ func (o Options) check() (Options, error) {
 type Local struct {
 	options      Options
 	root         *x509.Certificate
+	rootCRL      []byte // DER, nil when there is none
 	intermediate *x509.Certificate
 	key          *ecdsa.PrivateKey // of the intermediate
 	crlNumber    atomic.Int64      // of the newest revocation list
@@ -67,12 +73,14 @@ type Local struct {
 var _ Authority = (*Local)(nil)
 
 // Open opens the CA in the folder dir, and makes it there on the first start:
-// root.key, root.pem, intermediate.key, intermediate.pem, in this order, each
-// whole and on stable storage before the next. A start that was cut short at any
-// point is taken up where it stopped, and what is there is never replaced.
+// root.key, root.pem, root.crl, intermediate.key, intermediate.pem, in this
+// order, each whole and on stable storage before the next. A start that was cut
+// short at any point is taken up where it stopped, and what is there is never
+// replaced.
 //
-// root.key signs the intermediate and nothing else. Once intermediate.pem is
-// there, root.key may be moved to a place without network, and Open does without.
+// root.key signs the intermediate and the root's revocation list (see RootCRL),
+// and nothing else. Once intermediate.pem is there, root.key may be moved to a
+// place without network, and Open does without.
 //
 // The error wraps ErrExposed, ErrMissing, ErrDamaged, ErrMismatch or ErrBusy
 // where one of them says it, and carries a hint.
@@ -108,6 +116,9 @@ func open(d dir, o Options) (*Local, error) {
 	if l.root, rootKey, err = d.openRoot(o); err != nil {
 		return nil, err
 	}
+	if l.rootCRL, err = d.openRootCRL(l.root, rootKey, o.Now()); err != nil {
+		return nil, err
+	}
 	if l.intermediate, l.key, err = d.openIntermediate(o, l.root, rootKey); err != nil {
 		return nil, err
 	}
@@ -133,7 +144,7 @@ func (d dir) openRoot(o Options) (*x509.Certificate, *ecdsa.PrivateKey, error) {
 	}
 
 	// No crash leaves what follows the root without the root.
-	for name, kind := range map[string]string{intermediateFile: pemCert, intermediateKeyFile: pemKey} {
+	for name, kind := range map[string]string{rootCRLFile: pemCRL, intermediateFile: pemCert, intermediateKeyFile: pemKey} {
 		if there, err := d.read(name, kind); err != nil {
 			return nil, nil, err
 		} else if there != nil {
@@ -184,7 +195,7 @@ func (d dir) openIntermediate(o Options, root *x509.Certificate, rootKey *ecdsa.
 			return nil, nil, err
 		}
 	}
-	template, err := intermediateTemplate(o.Name, root, &key.PublicKey, o.Now())
+	template, err := intermediateTemplate(o, root, &key.PublicKey)
 	if err != nil {
 		return nil, nil, err
 	}

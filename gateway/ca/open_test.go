@@ -18,7 +18,7 @@ import (
 	"github.com/mecha-org/mecha-agent/gateway"
 )
 
-var allFiles = []string{rootKeyFile, rootFile, intermediateKeyFile, intermediateFile}
+var allFiles = []string{rootKeyFile, rootFile, rootCRLFile, intermediateKeyFile, intermediateFile}
 
 // contents returns the files of a folder by name.
 func contents(t *testing.T, dir string) map[string]string {
@@ -51,7 +51,7 @@ func TestOpen(t *testing.T) {
 	if len(files) != len(allFiles) {
 		t.Errorf("%d files, want %v", len(files), allFiles)
 	}
-	for name, want := range map[string]fs.FileMode{rootKeyFile: 0o600, rootFile: 0o644, intermediateKeyFile: 0o600, intermediateFile: 0o644} {
+	for name, want := range map[string]fs.FileMode{rootKeyFile: 0o600, rootFile: 0o644, rootCRLFile: 0o644, intermediateKeyFile: 0o600, intermediateFile: 0o644} {
 		if info, err := os.Stat(filepath.Join(dir, name)); err != nil || info.Mode().Perm() != want {
 			t.Errorf("%s has mode %v, want %v (%v)", name, info.Mode(), want, err)
 		}
@@ -82,6 +82,7 @@ func TestOptions(t *testing.T) {
 		"long name": {Name: fmt.Sprintf("%047d", 0)}, "blank": {Name: " x"}, "control": {Name: "a\nb"}, "not UTF-8": {Name: "\xff"},
 		"validity": {Validity: time.Second}, "negative": {Validity: -time.Hour},
 		"CRL scheme": {CRLURL: "ldap://x/y"}, "CRL host": {CRLURL: "http:///crl"}, "CRL path": {CRLURL: "/crl"},
+		"CRL by https": {CRLURL: "https://x/y"}, "root CRL by https": {RootCRLURL: "https://x/y"}, "root CRL path": {RootCRLURL: "/crl"},
 	} {
 		dir := filepath.Join(t.TempDir(), "ca")
 		if _, err := Open(dir, o); err == nil {
@@ -180,6 +181,11 @@ func TestRefused(t *testing.T) {
 		{"another root.key", swap(rootKeyFile), ErrMismatch},
 		{"another intermediate.key", swap(intermediateKeyFile), ErrMismatch},
 		{"another root", swap(rootFile, rootKeyFile), ErrMismatch},
+		{"another root's list", swap(rootCRLFile), ErrMismatch},
+		{"all of another root", swap(rootFile, rootKeyFile, rootCRLFile), ErrMismatch},
+		{"all but the root's list gone", remove(rootKeyFile, rootFile, intermediateKeyFile, intermediateFile), ErrMissing},
+		{"empty root.crl", write(rootCRLFile, ""), ErrDamaged},
+		{"garbage in root.crl", write(rootCRLFile, "-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n"), ErrDamaged},
 		{"another intermediate", swap(intermediateFile, intermediateKeyFile), ErrMismatch},
 		{"empty root.key", write(rootKeyFile, ""), ErrDamaged},
 		{"empty root.pem", write(rootFile, ""), ErrDamaged},

@@ -50,7 +50,8 @@ func TestOpenSSL(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	writePEM(t, dir, "crl.pem", "X509 CRL", crl)
+	writePEM(t, dir, "crl.pem", pemCRL, crl)
+	writePEM(t, dir, "root.crl", pemCRL, l.RootCRL())
 	otherDir := t.TempDir()
 	other, err := Open(otherDir, testOptions())
 	if err != nil {
@@ -71,6 +72,9 @@ func TestOpenSSL(t *testing.T) {
 		{"-crl_check -CRLfile crl.pem -CAfile root.pem -untrusted bundle.pem -attime " + at(0) + " p256.pem", "OK"},
 		{"-crl_check -CRLfile crl.pem -CAfile root.pem -untrusted bundle.pem -attime " + at(0) + " p384.pem", "certificate revoked"},
 		{"-crl_check -CRLfile crl.pem -CAfile root.pem -untrusted bundle.pem -attime " + at(8*24*3600) + " p256.pem", "CRL has expired"},
+		{"-x509_strict -crl_check_all -CRLfile crl.pem -CRLfile root.crl -CAfile root.pem -untrusted bundle.pem -attime " + at(0) + " p256.pem", "OK"},
+		{"-crl_check_all -CRLfile crl.pem -CRLfile root.crl -CAfile root.pem -untrusted bundle.pem -attime " + at(0) + " p384.pem", "certificate revoked"},
+		{"-crl_check_all -CRLfile crl.pem -CAfile root.pem -untrusted bundle.pem -attime " + at(0) + " p256.pem", "unable to get certificate CRL"},
 		{"-purpose sslserver -CAfile root.pem -untrusted bundle.pem -attime " + at(0) + " p256.pem", "unsuitable certificate purpose"},
 		{"-CAfile root.pem -untrusted bundle.pem -attime " + at(31*24*3600) + " p256.pem", "certificate has expired"},
 		{"-CAfile other.pem -untrusted bundle.pem -attime " + at(0) + " p256.pem", "unable to get"},

@@ -121,13 +121,14 @@ func rootTemplate(name string, key *ecdsa.PublicKey, now time.Time) (*x509.Certi
 	return authorityTemplate(name, "Root", key, begin, begin.AddDate(rootYears, 0, 0), 1)
 }
 
-func intermediateTemplate(name string, root *x509.Certificate, key *ecdsa.PublicKey, now time.Time) (*x509.Certificate, error) {
+func intermediateTemplate(o Options, root *x509.Certificate, key *ecdsa.PublicKey) (*x509.Certificate, error) {
+	now := o.Now()
 	begin := later(seconds(now.Add(-caBackdated)), root.NotBefore)
 	end := earlier(begin.AddDate(intermediateYears, 0, 0), root.NotAfter)
 	if !end.After(now) {
 		return nil, fmt.Errorf("the root certificate has ended on %v", root.NotAfter)
 	}
-	t, err := authorityTemplate(name, "Intermediate", key, begin, end, 0)
+	t, err := authorityTemplate(o.Name, "Intermediate", key, begin, end, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -137,7 +138,16 @@ func intermediateTemplate(name string, root *x509.Certificate, key *ecdsa.Public
 		return nil, err
 	}
 	t.Policies = []x509.OID{anyPolicy}
+	t.CRLDistributionPoints = listAt(o.RootCRLURL)
 	return t, nil
+}
+
+// listAt returns the distribution points of a list at url; none for an empty one.
+func listAt(url string) []string {
+	if url == "" {
+		return nil
+	}
+	return []string{url}
 }
 
 // leafTemplate is what machines' and servers' certificates share.
@@ -153,10 +163,6 @@ func (l *Local) leafTemplate(key *ecdsa.PublicKey, now time.Time, life time.Dura
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrPolicy, err)
 	}
-	var crl []string
-	if l.options.CRLURL != "" {
-		crl = []string{l.options.CRLURL}
-	}
 	return &x509.Certificate{
 		SerialNumber:          newSerial(),
 		NotBefore:             later(seconds(now.Add(-backdated)), l.intermediate.NotBefore),
@@ -165,7 +171,7 @@ func (l *Local) leafTemplate(key *ecdsa.PublicKey, now time.Time, life time.Dura
 		BasicConstraintsValid: true,
 		SubjectKeyId:          id,
 		SignatureAlgorithm:    signatureFor(&l.key.PublicKey),
-		CRLDistributionPoints: crl,
+		CRLDistributionPoints: listAt(l.options.CRLURL),
 	}, nil
 }
 
