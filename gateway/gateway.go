@@ -20,6 +20,7 @@ const (
 	RouteAPIKeys       = "/v1/api-keys/new"
 	RouteRoot          = "/v1/ca/root.pem"
 	RouteCRL           = "/v1/ca/crl"
+	RouteRootCRL       = "/v1/ca/root.crl"
 )
 
 // Headers that carry an operator's API key, over HTTP and (in lower case) as

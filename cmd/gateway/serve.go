@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -77,15 +78,20 @@ func (a *app) serve(ctx context.Context, s settings.Gateway, ready string) (err 
 
 	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.Listen)
 	if err != nil {
-		return exitError{fmt.Errorf("listening: %w", err), exitFailure, "is another gateway running? --listen takes another address"}
+		return cli.Fail(cli.ExitFailure, fmt.Errorf("listening: %w", err), "is another gateway running? --listen takes another address")
 	}
 	defer ln.Close() // again after Serve, which does no harm
 	if s.URL == "" {
 		s.URL = urlOf(ln.Addr(), s.TLS)
 	}
 
+	lists, err := listBase(s.URL, s.TLS)
+	if err != nil {
+		return err
+	}
 	authority, err := ca.Open(filepath.Join(s.Data, caFolder), ca.Options{
-		Name: s.CA.Name, Validity: s.CA.Validity, Now: time.Now, CRLURL: s.URL + gateway.RouteCRL,
+		Name: s.CA.Name, Validity: s.CA.Validity, Now: time.Now,
+		CRLURL: lists + gateway.RouteCRL, RootCRLURL: lists + gateway.RouteRootCRL,
 	})
 	if err != nil {
 		return fmt.Errorf("opening the CA: %w", err)
@@ -161,6 +167,22 @@ func urlOf(addr net.Addr, t settings.GatewayTLS) string {
 	return "https://" + net.JoinHostPort(host, port)
 }
 
+// listBase is the gateway's URL by plain http, where certificates say that the
+// revocation lists are: to fetch them may not take the very check that they are
+// for (RFC 5280, section 8). A gateway that speaks TLS itself answers for them by
+// plain http on the same port.
+func listBase(gatewayURL string, t settings.GatewayTLS) (string, error) {
+	u, err := url.Parse(gatewayURL)
+	if err != nil {
+		return "", fmt.Errorf("url: %w", err)
+	}
+	if u.Scheme == "https" && u.Port() == "" && t.Mode != "off" {
+		u.Host += ":443" // without TLS of our own a proxy is in front, which has port 80 too
+	}
+	base := url.URL{Scheme: "http", Host: u.Host, Path: strings.TrimRight(u.Path, "/")}
+	return base.String(), nil
+}
+
 func tlsFor(t settings.GatewayTLS, authority *ca.Local) (*tls.Config, error) {
 	switch t.Mode {
 	case "own":
@@ -172,7 +194,7 @@ func tlsFor(t settings.GatewayTLS, authority *ca.Local) (*tls.Config, error) {
 	case "files":
 		cert, err := tls.LoadX509KeyPair(t.Cert, t.Key)
 		if err != nil {
-			return nil, exitError{fmt.Errorf("reading tls.cert and tls.key: %w", err), exitUsage, ""}
+			return nil, cli.Usage(fmt.Errorf("reading tls.cert and tls.key: %w", err), "")
 		}
 		return &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}, nil
 	}
@@ -189,7 +211,7 @@ func (a *app) openLog(c settings.Logging) (*slog.Logger, func(), error) {
 		return nil, nil, fmt.Errorf("logging.level: %w", err)
 	}
 	options := &slog.HandlerOptions{Level: level}
-	var out io.Writer = a.stderr
+	var out io.Writer = a.Stderr
 	done := func() {}
 	if c.Path != "" {
 		f, err := os.OpenFile(c.Path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o640)
@@ -198,7 +220,7 @@ func (a *app) openLog(c settings.Logging) (*slog.Logger, func(), error) {
 		}
 		out, done = f, func() { f.Close() }
 	}
-	if isTerminal(out) {
+	if cli.IsTerminal(out) {
 		return slog.New(slog.NewTextHandler(out, options)), done, nil
 	}
 	return slog.New(slog.NewJSONHandler(out, options)), done, nil

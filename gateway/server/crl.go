@@ -7,10 +7,22 @@ import (
 	"math/big"
 	"sync"
 	"time"
+
+	"github.com/mecha-org/mecha-agent/gateway"
 )
 
 // Root returns the root certificate, PEM.
 func (s *Service) Root() string { return s.root }
+
+// RootCRL returns the root's revocation list, DER. The error's kind is NotFound
+// when the CA has none.
+func (s *Service) RootCRL() ([]byte, error) {
+	der := s.ca.RootCRL()
+	if der == nil {
+		return nil, fail(gateway.NotFound, "the root has no revocation list")
+	}
+	return der, nil
+}
 
 // crlLife is how long a revocation list is handed out again: signing one for
 // everybody who asks would be an easy way to keep the gateway busy.

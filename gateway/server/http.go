@@ -56,6 +56,7 @@ func (s *Server) newHTTP() *httpDoor {
 		gateway.RouteAPIKeys:       {post, d.apiKey},
 		gateway.RouteRoot:          {read, d.root},
 		gateway.RouteCRL:           {read, d.crl},
+		gateway.RouteRootCRL:       {read, d.rootCRL},
 	}
 	return d
 }

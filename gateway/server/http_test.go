@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/mecha-org/mecha-agent/gateway"
+	"github.com/mecha-org/mecha-agent/gateway/ca"
 )
 
 func TestBodies(t *testing.T) {
@@ -57,6 +58,7 @@ func TestRoutes(t *testing.T) {
 		{"HEAD", gateway.RouteFindManifest, "GET"},
 		{"GET", gateway.RouteRequestStatus, "POST"},
 		{"PUT", gateway.RouteCRL, "GET, HEAD"},
+		{"POST", gateway.RouteRootCRL, "GET, HEAD"},
 	} {
 		r := f.call(f.http, tc.method, tc.path, nil)
 		if r.status != 405 || r.header.Get("Allow") != tc.allow {
@@ -73,6 +75,20 @@ func TestRoutes(t *testing.T) {
 	if r := f.call(f.http, "GET", gateway.RouteRoot, nil); r.rawText != f.srv.service.root || !strings.HasPrefix(r.rawText, "-----BEGIN CERTIFICATE") {
 		t.Errorf("root: %s", r.rawText)
 	}
+	r = f.call(f.http, "GET", gateway.RouteRootCRL, nil)
+	if r.rawText != string(f.srv.config.CA.RootCRL()) || r.rawText == "" || r.header.Get("Content-Type") != "application/pkix-crl" {
+		t.Errorf("the root's list: %d %v", r.status, r.header)
+	}
+}
+
+// listless is a CA that was made before its root signed a list.
+type listless struct{ ca.Authority }
+
+func (listless) RootCRL() []byte { return nil }
+
+func TestNoRootCRL(t *testing.T) {
+	f := newFixture(t, func(c *Config) { c.CA = listless{c.CA} })
+	f.call(f.http, "GET", gateway.RouteRootCRL, nil).want(t, 404, gateway.NotFound, "the root has no revocation list")
 }
 
 // TestPanic: a panic is one answer of 500 and leaves the others alone.

@@ -130,8 +130,18 @@ func (d *httpDoor) crl(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return d.file(w, "application/pkix-crl", der) // RFC 2585, section 4.2
+	return d.file(w, typeCRL, der)
 }
+
+func (d *httpDoor) rootCRL(w http.ResponseWriter, _ *http.Request) error {
+	der, err := d.service.RootCRL()
+	if err != nil {
+		return err
+	}
+	return d.file(w, typeCRL, der)
+}
+
+const typeCRL = "application/pkix-crl" // RFC 2585, section 4.2
 
 // file writes one of the CA's files, which are public and change seldom.
 func (d *httpDoor) file(w http.ResponseWriter, contentType string, data []byte) error {
