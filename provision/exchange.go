@@ -101,7 +101,7 @@ func (p *Provisioner) offerCode(ctx context.Context, until time.Time) *offer {
 		case ctx.Err() != nil:
 			return nil
 		case err == nil:
-			p.present(o)
+			p.present(ctx, o)
 			return o
 		case v == fatal:
 			p.fail(ctx, nil, err)
@@ -123,13 +123,15 @@ func (p *Provisioner) offerCode(ctx context.Context, until time.Time) *offer {
 }
 
 // present puts a saved code on the panel.
-func (p *Provisioner) present(o *offer) {
+func (p *Provisioner) present(ctx context.Context, o *offer) {
+	fingerprint := p.fingerprint(ctx)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.offer, p.kept = o, nil
 	p.setLocked(func(s *Status) {
 		s.State, s.Step = CodeShown, ""
 		s.Code, s.CodeMade, s.CodeExpires = o.session.Code, o.made, o.session.Expires
+		s.KeyFingerprint = fingerprint
 		s.ClaimURL = o.session.VerificationURIComplete
 		if s.ClaimURL == "" {
 			s.ClaimURL = o.session.VerificationURI

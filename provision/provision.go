@@ -105,6 +105,7 @@ type Status struct {
 	CodeMade           time.Time
 	CodeExpires        time.Time
 	ClaimURL           string
+	KeyFingerprint     string // of the key behind the code, as the operator sees it; see gateway.Fingerprint
 	Error              string // what failed last, empty when nothing did
 	Hint               string
 }

@@ -105,7 +105,7 @@ func (p *Provisioner) GenerateCode(ctx context.Context) (string, error) {
 		return "", err
 	}
 	o.requested = true
-	p.present(o)
+	p.present(ctx, o)
 	p.launch(o, time.Now().Add(p.c.Window))
 	return o.session.Code, nil
 }

@@ -95,7 +95,7 @@ func (p *Provisioner) restore(ctx context.Context) {
 	if p.Status().Provisioned {
 		until = now // nobody pressed anything: no further codes over a working identity
 	}
-	p.present(o)
+	p.present(ctx, o)
 	p.launch(o, until)
 }
 

@@ -142,7 +142,7 @@ func (s *Status) rest() {
 	if s.Provisioned {
 		s.State = Provisioned
 	}
-	s.Step, s.Code, s.ClaimURL = "", "", ""
+	s.Step, s.Code, s.ClaimURL, s.KeyFingerprint = "", "", "", ""
 	s.CodeMade, s.CodeExpires = time.Time{}, time.Time{}
 }
 

@@ -93,6 +93,7 @@ func (s *provisioning) status(st provision.Status) *provisioningpb.StatusRespons
 		Keystore:           s.c.Keystore,
 		Board:              s.c.Board,
 		Version:            s.c.Version,
+		KeyFingerprint:     st.KeyFingerprint,
 	}
 }
 

@@ -36,7 +36,7 @@ func TestBoardGetsItsIdentity(t *testing.T) {
 				t.Errorf("the LEDs say %q, the agent %q", read, shown.Code)
 			}
 			found, err := g.operator.Find(t.Context(), shown.Code)
-			if err != nil || found.Board.Serial != "SIM-0001" || found.KeyFingerprint == "" {
+			if err != nil || found.Board.Serial != "SIM-0001" || found.KeyFingerprint == "" || found.KeyFingerprint != shown.KeyFingerprint {
 				t.Fatalf("the operator sees %+v, %v", found, err)
 			}
 			claim, err := g.operator.Claim(t.Context(), shown.Code)

@@ -446,9 +446,12 @@ type StatusResponse struct {
 	// Vendor and model of the board.
 	Board string `protobuf:"bytes,11,opt,name=board,proto3" json:"board,omitempty"`
 	// Version of the agent.
-	Version       string `protobuf:"bytes,12,opt,name=version,proto3" json:"version,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Version string `protobuf:"bytes,12,opt,name=version,proto3" json:"version,omitempty"`
+	// Of the key behind the code, to compare with what the operator sees: SHA-256
+	// of its SubjectPublicKeyInfo, lower-case hex. Empty when no code is shown.
+	KeyFingerprint string `protobuf:"bytes,13,opt,name=key_fingerprint,json=keyFingerprint,proto3" json:"key_fingerprint,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *StatusResponse) Reset() {
@@ -565,6 +568,13 @@ func (x *StatusResponse) GetVersion() string {
 	return ""
 }
 
+func (x *StatusResponse) GetKeyFingerprint() string {
+	if x != nil {
+		return x.KeyFingerprint
+	}
+	return ""
+}
+
 var File_provisioning_provisioning_proto protoreflect.FileDescriptor
 
 const file_provisioning_provisioning_proto_rawDesc = "" +
@@ -582,7 +592,7 @@ const file_provisioning_provisioning_proto_rawDesc = "" +
 	"\x04code\x18\x01 \x01(\tR\x04code\"6\n" +
 	"\x1aProvisioningStatusResponse\x12\x18\n" +
 	"\asuccess\x18\x01 \x01(\bR\asuccess\"\x0f\n" +
-	"\rStatusRequest\"\xaf\x03\n" +
+	"\rStatusRequest\"\xd8\x03\n" +
 	"\x0eStatusResponse\x12)\n" +
 	"\x05state\x18\x01 \x01(\x0e2\x13.provisioning.StateR\x05state\x12 \n" +
 	"\vprovisioned\x18\x02 \x01(\bR\vprovisioned\x12\x1d\n" +
@@ -597,7 +607,8 @@ const file_provisioning_provisioning_proto_rawDesc = "" +
 	"\bkeystore\x18\n" +
 	" \x01(\tR\bkeystore\x12\x14\n" +
 	"\x05board\x18\v \x01(\tR\x05board\x12\x18\n" +
-	"\aversion\x18\f \x01(\tR\aversion*\x93\x01\n" +
+	"\aversion\x18\f \x01(\tR\aversion\x12'\n" +
+	"\x0fkey_fingerprint\x18\r \x01(\tR\x0ekeyFingerprint*\x93\x01\n" +
 	"\x05State\x12\x15\n" +
 	"\x11STATE_UNSPECIFIED\x10\x00\x12\x0e\n" +
 	"\n" +
