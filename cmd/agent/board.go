@@ -10,10 +10,10 @@ import (
 
 func (a *app) printBoard(b board.Board) error {
 	d := b.Describe()
-	if a.json {
-		return printJSON(a.stdout, d)
+	if a.JSON {
+		return a.PrintJSON(d)
 	}
-	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+	w := tabwriter.NewWriter(a.Stdout, 0, 0, 2, ' ', 0)
 	for _, r := range []struct{ name, value string }{
 		{"board", d.Name}, {"vendor", d.Vendor}, {"model", d.Model}, {"soc", d.SoC}, {"revision", d.Revision},
 		{"serial", d.Serial}, {"architecture", d.Architecture}, {"display", d.Display}, {"leds", d.LEDs}, {"button", d.Button},

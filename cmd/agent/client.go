@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/mecha-org/mecha-agent/cmd/internal/cli"
 	"github.com/mecha-org/mecha-agent/gateway"
 	provisioningpb "github.com/mecha-org/mecha-agent/proto/provisioning"
 )
@@ -48,6 +48,7 @@ type statusJSON struct {
 	Code               string     `json:"code,omitempty"`
 	CodeExpires        *time.Time `json:"code_expires,omitempty"`
 	ClaimURL           string     `json:"claim_url,omitempty"`
+	KeyFingerprint     string     `json:"key_fingerprint,omitempty"`
 	Error              string     `json:"error,omitempty"`
 	Hint               string     `json:"hint,omitempty"`
 	Keystore           string     `json:"keystore"`
@@ -64,7 +65,7 @@ func toJSON(s *provisioningpb.StatusResponse) statusJSON {
 		return &u
 	}
 	return statusJSON{stateText(s.State), s.Provisioned, s.MachineId, when(s.CertificateExpires), s.Code, when(s.CodeExpires),
-		s.ClaimUrl, s.Error, s.Hint, s.Keystore, s.Board, s.Version}
+		s.ClaimUrl, s.KeyFingerprint, s.Error, s.Hint, s.Keystore, s.Board, s.Version}
 }
 
 // stateText is the contract's state as a person reads it: "code shown".
@@ -73,10 +74,10 @@ func stateText(s provisioningpb.State) string {
 }
 
 func (a *app) printStatus(s *provisioningpb.StatusResponse) error {
-	if a.json {
-		return printJSON(a.stdout, toJSON(s))
+	if a.JSON {
+		return a.PrintJSON(toJSON(s))
 	}
-	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+	w := tabwriter.NewWriter(a.Stdout, 0, 0, 2, ' ', 0)
 	row := func(name, value string) {
 		if value != "" && value != "-" {
 			fmt.Fprintf(w, "%s\t%s\n", name, value)
@@ -89,6 +90,7 @@ func (a *app) printStatus(s *provisioningpb.StatusResponse) error {
 	row("code", s.Code)
 	row("code until", formatTime(asTime(s.CodeExpires)))
 	row("claim at", s.ClaimUrl)
+	row("key", s.KeyFingerprint)
 	row("error", s.Error)
 	row("hint", s.Hint)
 	row("keystore", s.Keystore)
@@ -124,10 +126,10 @@ func (a *app) statusCommand() *cobra.Command {
 		}
 		defer d.Close()
 		err = d.watch(c.Context(), func(s *provisioningpb.StatusResponse) (bool, error) {
-			if a.json {
-				return false, printJSON(a.stdout, toJSON(s))
+			if a.JSON {
+				return false, a.PrintJSON(toJSON(s))
 			}
-			_, err := fmt.Fprintln(a.stdout, statusLine(s))
+			_, err := fmt.Fprintln(a.Stdout, statusLine(s))
 			return false, err
 		})
 		if c.Context().Err() != nil {
@@ -161,7 +163,7 @@ func (d daemonClient) watch(ctx context.Context, each func(*provisioningpb.Statu
 	for {
 		s, err := stream.Recv()
 		if errors.Is(err, io.EOF) {
-			return exitError{errors.New("the agent stopped"), exitNoAgent, "start it with: mecha-agent run"}
+			return cli.Fail(exitNoAgent, errors.New("the agent stopped"), "start it with: mecha-agent run")
 		}
 		if err != nil {
 			return explain(err, stream.Trailer())
@@ -178,10 +180,10 @@ func (a *app) pingCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		if a.json {
-			return printJSON(a.stdout, map[string]string{"code": r.Code, "message": r.Message})
+		if a.JSON {
+			return a.PrintJSON(map[string]string{"code": r.Code, "message": r.Message})
 		}
-		_, err = fmt.Fprintln(a.stdout, r.Code)
+		_, err = fmt.Fprintln(a.Stdout, r.Code)
 		return err
 	})
 }
@@ -192,10 +194,10 @@ func (a *app) codeCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		if a.json {
-			return printJSON(a.stdout, toJSON(s))
+		if a.JSON {
+			return a.PrintJSON(toJSON(s))
 		}
-		if _, err := fmt.Fprintln(a.stdout, s.Code); err != nil {
+		if _, err := fmt.Fprintln(a.Stdout, s.Code); err != nil {
 			return err
 		}
 		a.tellWhere(s)
@@ -219,10 +221,13 @@ func (d daemonClient) freshCode(ctx context.Context) (*provisioningpb.StatusResp
 
 func (a *app) tellWhere(s *provisioningpb.StatusResponse) {
 	if s.ClaimUrl != "" {
-		fmt.Fprintln(a.stderr, "claim it at", s.ClaimUrl)
+		fmt.Fprintln(a.Stderr, "claim it at", s.ClaimUrl)
+	}
+	if s.KeyFingerprint != "" {
+		fmt.Fprintln(a.Stderr, "its key is", s.KeyFingerprint)
 	}
 	if s.CodeExpires != nil {
-		fmt.Fprintln(a.stderr, "it stands until", formatTime(asTime(s.CodeExpires)))
+		fmt.Fprintln(a.Stderr, "it stands until", formatTime(asTime(s.CodeExpires)))
 	}
 }
 
@@ -230,39 +235,27 @@ func (a *app) deprovisionCommand() *cobra.Command {
 	var yes bool
 	c := a.clientCommand("deprovision", "Remove key and certificates from this machine", cobra.NoArgs,
 		func(ctx context.Context, d daemonClient, _ []string) error {
-			if !yes {
-				if err := a.confirm("Remove key and certificates for good?"); err != nil {
-					return err
-				}
-			}
 			r, err := d.Deprovision(ctx, &provisioningpb.Empty{})
 			if err != nil {
 				return err
 			}
-			if a.json {
-				return printJSON(a.stdout, map[string]bool{"success": r.Success})
+			if a.JSON {
+				return a.PrintJSON(map[string]bool{"success": r.Success})
 			}
-			_, err = fmt.Fprintln(a.stdout, "deprovisioned")
+			_, err = fmt.Fprintln(a.Stdout, "deprovisioned")
 			return err
 		})
+	remove := c.RunE
+	c.RunE = func(c *cobra.Command, args []string) error {
+		if !yes { // before the time of the call begins
+			if err := a.Confirm(c.Context(), "Remove key and certificates for good?"); err != nil {
+				return err
+			}
+		}
+		return remove(c, args)
+	}
 	c.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
 	return c
-}
-
-// confirm asks a person at a terminal; nobody else can say yes.
-func (a *app) confirm(question string) error {
-	if !isTerminal(a.stdin) {
-		return exitError{errors.New("nobody is there to confirm"), exitDeclined, "pass --yes"}
-	}
-	fmt.Fprintf(a.stderr, "%s [y/N] ", question)
-	line, err := bufio.NewReader(a.stdin).ReadString('\n')
-	if err != nil && line == "" {
-		return fmt.Errorf("reading the answer: %w", err)
-	}
-	if answer := strings.ToLower(strings.TrimSpace(line)); answer != "y" && answer != "yes" {
-		return exitError{errors.New("declined, nothing was changed"), exitDeclined, ""}
-	}
-	return nil
 }
 
 func (a *app) boardCommand() *cobra.Command {

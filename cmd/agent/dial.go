@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
+	"github.com/mecha-org/mecha-agent/cmd/internal/cli"
 	"github.com/mecha-org/mecha-agent/gateway"
 	provisioningpb "github.com/mecha-org/mecha-agent/proto/provisioning"
 	"github.com/mecha-org/mecha-agent/rpc"
@@ -39,14 +40,14 @@ func (a *app) dial() (daemonClient, error) {
 		target = agentAddress(cfg.Server)
 	}
 	if target == "" {
-		return daemonClient{}, exitError{errors.New("the settings name neither a socket nor a port of the agent"), exitUsage,
-			"set server.socket, or pass --address"}
+		return daemonClient{}, cli.Usage(errors.New("the settings name neither a socket nor a port of the agent"),
+			"set server.socket, or pass --address")
 	}
 	conn, err := grpc.NewClient(target, grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithChainUnaryInterceptor(explainUnary), grpc.WithDisableServiceConfig())
 	if err != nil {
-		return daemonClient{}, exitError{fmt.Errorf("address of the agent: %w", err), exitUsage,
-			"write --address unix:/path/to/socket or --address 127.0.0.1:3001"}
+		return daemonClient{}, cli.Usage(fmt.Errorf("address of the agent: %w", err),
+			"write --address unix:/path/to/socket or --address 127.0.0.1:3001")
 	}
 	return daemonClient{provisioningpb.NewProvisioningServiceClient(conn), conn}, nil
 }
@@ -88,11 +89,11 @@ func explain(err error, trailer metadata.MD) error {
 		if strings.Contains(s.Message(), os.ErrPermission.Error()) {
 			advice = "the socket is for its owner and group: join the group, or use sudo"
 		}
-		return exitError{fmt.Errorf("asking the agent: %s", dialReason(s.Message())), exitNoAgent, advice}
+		return cli.Fail(exitNoAgent, fmt.Errorf("asking the agent: %s", dialReason(s.Message())), advice)
 	case codes.DeadlineExceeded:
 		return &gateway.Error{Kind: gateway.Deadline, Err: errors.New("the agent did not answer in time"), Advice: "try again, or pass a longer --timeout"}
 	case codes.Canceled:
-		return exitError{errors.New("interrupted"), exitFailure, ""}
+		return cli.Fail(cli.ExitFailure, errors.New("interrupted"), "")
 	}
 	return &gateway.Error{Kind: gateway.KindFromGRPC(uint32(s.Code())), Err: errors.New(s.Message())}
 }

@@ -6,16 +6,13 @@ package main
 import (
 	"context"
 	"os"
-	"os/signal"
-	"syscall"
+
+	"github.com/mecha-org/mecha-agent/cmd/internal/cli"
 )
 
+// version is set by the linker: -ldflags "-X main.version=1.2.3".
+var version string
+
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := run(ctx, system{
-		args: os.Args[1:], environ: os.Environ(), root: os.DirFS("/"),
-		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr,
-	})
-	stop()
-	os.Exit(code)
+	os.Exit(cli.Main(func(ctx context.Context, sys cli.System) int { return run(ctx, sys, os.DirFS("/")) }))
 }

@@ -1,10 +1,7 @@
 package main
 
 import (
-	"context"
 	"os"
-	"os/signal"
-	"syscall"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -16,16 +13,9 @@ const asAgent = "BE_MECHA_AGENT"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(asAgent) != "" {
-		os.Exit(mainCode())
+		main()
 	}
-	testscript.Main(m, map[string]func(){"mecha-agent": func() { os.Exit(mainCode()) }})
-}
-
-func mainCode() int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	return run(ctx, system{args: os.Args[1:], environ: os.Environ(), root: os.DirFS("/"),
-		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr})
+	testscript.Main(m, map[string]func(){"mecha-agent": main})
 }
 
 func TestScripts(t *testing.T) {

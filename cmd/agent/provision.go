@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/mecha-org/mecha-agent/cmd/internal/cli"
 	provisioningpb "github.com/mecha-org/mecha-agent/proto/provisioning"
 )
 
@@ -53,9 +54,9 @@ func (a *app) provisionAndWait(ctx context.Context, d daemonClient) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintln(a.stderr, "code", s.Code)
+	fmt.Fprintln(a.Stderr, "code", s.Code)
 	a.tellWhere(s)
-	progress := newProgress(a.stderr, isTerminal(a.stderr))
+	progress := newProgress(a.Stderr, cli.IsTerminal(a.Stderr))
 	defer progress.end()
 	began, shown, before := false, s.Code, asTime(s.CertificateExpires)
 	var last *provisioningpb.StatusResponse
@@ -70,7 +71,7 @@ func (a *app) provisionAndWait(ctx context.Context, d daemonClient) error {
 		case provisioningpb.State_STATE_PROVISIONED, provisioningpb.State_STATE_IDLE:
 			return began, nil
 		case provisioningpb.State_STATE_FAILED:
-			return true, exitError{errors.New(s.Error), exitFailure, s.Hint}
+			return true, cli.Fail(cli.ExitFailure, errors.New(s.Error), s.Hint)
 		}
 		began = true
 		return false, nil
@@ -81,15 +82,15 @@ func (a *app) provisionAndWait(ctx context.Context, d daemonClient) error {
 	}
 	// A machine that had an identity falls back to it when nobody claims the code.
 	if last.State == provisioningpb.State_STATE_IDLE || asTime(last.CertificateExpires).Equal(before) {
-		return exitError{errors.New("no operator claimed the code before its time was over"), exitNotClaimed, "run mecha-agent provision again"}
+		return cli.Fail(exitNotClaimed, errors.New("no operator claimed the code before its time was over"), "run mecha-agent provision again")
 	}
 	return a.printProvisioned(last)
 }
 
 func (a *app) printProvisioned(s *provisioningpb.StatusResponse) error {
-	if a.json {
-		return printJSON(a.stdout, toJSON(s))
+	if a.JSON {
+		return a.PrintJSON(toJSON(s))
 	}
-	_, err := fmt.Fprintf(a.stdout, "provisioned as %s until %s\n", s.MachineId, formatTime(asTime(s.CertificateExpires)))
+	_, err := fmt.Fprintf(a.Stdout, "provisioned as %s until %s\n", s.MachineId, formatTime(asTime(s.CertificateExpires)))
 	return err
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/mecha-org/mecha-agent/cmd/internal/cli"
 	"github.com/mecha-org/mecha-agent/gateway/client"
 	"github.com/mecha-org/mecha-agent/identity"
 	"github.com/mecha-org/mecha-agent/keystore/disk"
@@ -27,7 +28,7 @@ func (a *app) runCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			log, closeLog, err := openLog(cfg.Logging, a.stderr)
+			log, closeLog, err := a.OpenLog(cfg.Logging)
 			if err != nil {
 				return err
 			}
@@ -48,7 +49,7 @@ func (a *app) daemon(ctx context.Context, cfg settings.Agent, log *slog.Logger) 
 		return fmt.Errorf("finding the board: %w", err)
 	}
 	defer machine.Close()
-	log.Info("starting", "version", versionText(), "board", machine.String(), "missing", strings.Join(machine.Missing, "; "))
+	log.Info("starting", "version", cli.Version(version), "board", machine.String(), "missing", strings.Join(machine.Missing, "; "))
 
 	keys, err := disk.New(curve(cfg.Keystore))
 	if err != nil {
@@ -60,7 +61,7 @@ func (a *app) daemon(ctx context.Context, cfg settings.Agent, log *slog.Logger) 
 	}
 	defer id.Close()
 
-	panel, err := openPanel(machine, cfg.Hardware, a.stdout, log)
+	panel, err := openPanel(machine, cfg.Hardware, a.Stdout, log)
 	if err != nil {
 		return fmt.Errorf("opening the panel: %w", err)
 	}
@@ -83,7 +84,7 @@ func (a *app) daemon(ctx context.Context, cfg settings.Agent, log *slog.Logger) 
 	all, ctx := errgroup.WithContext(ctx)
 	all.Go(func() error { return panel.Run(ctx) })
 	all.Go(func() error { return exchange.Run(ctx) })
-	all.Go(func() error { return watchButton(ctx, machine.Button, exchange, log) })
+	all.Go(func() error { return watchButton(ctx, machine, exchange, log) })
 	all.Go(func() error {
 		return rpc.Serve(ctx, serviceConfig(exchange, id, cfg.Keystore, machine, log), listeners...)
 	})

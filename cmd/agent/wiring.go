@@ -7,13 +7,9 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
-	"os"
-	"path/filepath"
-	"strings"
-
-	"periph.io/x/conn/v3/gpio"
 
 	"github.com/mecha-org/mecha-agent/board"
+	"github.com/mecha-org/mecha-agent/cmd/internal/cli"
 	"github.com/mecha-org/mecha-agent/gateway"
 	"github.com/mecha-org/mecha-agent/gateway/client"
 	"github.com/mecha-org/mecha-agent/hw"
@@ -27,40 +23,14 @@ import (
 
 // This file hands the settings to the rooms of the house, a function each.
 
-func openLog(c settings.Logging, stderr io.Writer) (*slog.Logger, func(), error) {
-	if !c.Enabled {
-		return slog.New(slog.DiscardHandler), func() {}, nil
-	}
-	var level slog.Level
-	if err := level.UnmarshalText([]byte(strings.ToUpper(c.Level))); err != nil {
-		return nil, nil, fmt.Errorf("logging.level: %w", err)
-	}
-	o := &slog.HandlerOptions{Level: level}
-	switch {
-	case c.Path != "":
-		if err := os.MkdirAll(filepath.Dir(c.Path), 0o750); err != nil {
-			return nil, nil, fmt.Errorf("opening the log: %w", err)
-		}
-		f, err := os.OpenFile(c.Path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o640)
-		if err != nil {
-			return nil, nil, fmt.Errorf("opening the log: %w", err)
-		}
-		return slog.New(slog.NewJSONHandler(f, o)), func() { f.Close() }, nil
-	case isTerminal(stderr):
-		return slog.New(slog.NewTextHandler(stderr, o)), func() {}, nil
-	default:
-		return slog.New(slog.NewJSONHandler(stderr, o)), func() {}, nil
-	}
-}
-
 // detectBoard finds the machine that this process runs on.
 func detectBoard(root fs.FS, c settings.Hardware) (board.Board, error) {
 	if c.Board != "auto" && c.Board != "generic" {
-		return board.Board{}, exitError{fmt.Errorf("hardware.board: this program knows no board %q", c.Board), exitUsage,
-			`set hardware.board to "auto"; the simulated board "sim" needs a program built with -tags sim`}
+		return board.Board{}, cli.Usage(fmt.Errorf("hardware.board: this program knows no board %q", c.Board),
+			`set hardware.board to "auto"; the simulated board "sim" needs a program built with -tags sim`)
 	}
 	for key := range c.Options {
-		return board.Board{}, exitError{fmt.Errorf("hardware.options: this board takes no option %q", key), exitUsage, "remove it"}
+		return board.Board{}, cli.Usage(fmt.Errorf("hardware.options: this board takes no option %q", key), "remove it")
 	}
 	return board.Detect(root)
 }
@@ -83,8 +53,8 @@ func openPanel(b board.Board, c settings.Hardware, console io.Writer, log *slog.
 		}
 		screens = append(screens, hw.NewDrawerScreen(o, o.Close))
 	}
-	if c.Console == "on" || c.Console == "auto" && len(screens) == 0 && isTerminal(console) {
-		screens = append(screens, hw.NewConsole(console, isTerminal(console)))
+	if c.Console == "on" || c.Console == "auto" && len(screens) == 0 && cli.IsTerminal(console) {
+		screens = append(screens, hw.NewConsole(console, cli.IsTerminal(console)))
 	}
 	var leds *hw.LEDs
 	if b.LEDs != nil {
@@ -95,7 +65,7 @@ func openPanel(b board.Board, c settings.Hardware, console io.Writer, log *slog.
 
 func gatewayConfig(p settings.Provisioning, log *slog.Logger) client.Config {
 	return client.Config{ServerURL: p.ServerURL, TrustFile: p.Paths.Server.Cert, RootFingerprint: p.RootFingerprint,
-		AllowPlaintext: p.AllowPlaintext, Timeout: p.Timeout, UserAgent: "mecha-agent/" + versionText(), Log: log}
+		AllowPlaintext: p.AllowPlaintext, Timeout: p.Timeout, UserAgent: "mecha-agent/" + cli.Version(version), Log: log}
 }
 
 func exchangeConfig(p settings.Provisioning, b board.Board, gw provision.Gateway, id *identity.Store, panel *hw.Panel, log *slog.Logger) provision.Config {
@@ -111,7 +81,7 @@ func endpoint(s settings.Server) rpc.Endpoint {
 }
 
 func serviceConfig(x *provision.Provisioner, id *identity.Store, k settings.Keystore, b board.Board, log *slog.Logger) rpc.Config {
-	return rpc.Config{Exchange: x, Keystore: k.Backend, Board: b.String(), Version: versionText(), Log: log,
+	return rpc.Config{Exchange: x, Keystore: k.Backend, Board: b.String(), Version: cli.Version(version), Log: log,
 		Certificates: func(ctx context.Context) (rpc.Certificates, error) {
 			i, err := id.Load(ctx)
 			if errors.Is(err, identity.ErrNone) {
@@ -124,8 +94,8 @@ func serviceConfig(x *provision.Provisioner, id *identity.Store, k settings.Keys
 // watchButton starts an exchange on every press. A button that cannot be watched
 // is no reason to leave a machine without its identity: the log says so, and
 // codes come by request.
-func watchButton(ctx context.Context, button gpio.PinIn, x *provision.Provisioner, log *slog.Logger) error {
-	if err := hw.Button(ctx, button, func(hw.Press) { x.Press() }); err != nil {
+func watchButton(ctx context.Context, b board.Board, x *provision.Provisioner, log *slog.Logger) error {
+	if err := hw.Button(ctx, b.Button, func(hw.Press) { x.Press() }); err != nil {
 		log.Warn("going on without the button", "error", err)
 	}
 	return nil

@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/renameio/v2"
 
+	"github.com/mecha-org/mecha-agent/cmd/internal/cli"
 	"github.com/mecha-org/mecha-agent/gateway"
 )
 
@@ -59,7 +60,7 @@ func writeKeyFile(name, id string, secret gateway.Secret) error {
 // readKeyFile refuses a file that others can read, as ssh does with its keys.
 func readKeyFile(name string) (string, gateway.Secret, error) {
 	refuse := func(hint string, err error) (string, gateway.Secret, error) {
-		return "", "", exitError{fmt.Errorf("reading the API key: %w", err), exitUsage, hint}
+		return "", "", cli.Usage(fmt.Errorf("reading the API key: %w", err), hint)
 	}
 	info, err := os.Stat(name)
 	switch {
@@ -91,8 +92,8 @@ func lockData(dir string) (release func(), err error) {
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		f.Close()
 		if errors.Is(err, syscall.EWOULDBLOCK) {
-			return nil, exitError{fmt.Errorf("locking the data folder %s: another gateway runs on it", dir), exitFailure,
-				"stop the other gateway, or give this one its own --data"}
+			return nil, cli.Fail(cli.ExitFailure, fmt.Errorf("locking the data folder %s: another gateway runs on it", dir),
+				"stop the other gateway, or give this one its own --data")
 		}
 		return nil, fmt.Errorf("locking the data folder: %w", err)
 	}

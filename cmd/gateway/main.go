@@ -4,18 +4,12 @@
 package main
 
 import (
-	"context"
 	"os"
-	"os/signal"
-	"syscall"
+
+	"github.com/mecha-org/mecha-agent/cmd/internal/cli"
 )
 
 // version is set by the linker: -ldflags "-X main.version=1.2.3".
 var version string
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr, os.Environ())
-	stop()
-	os.Exit(code)
-}
+func main() { os.Exit(cli.Main(run)) }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/mecha-org/mecha-agent/cmd/internal/cli"
 	"github.com/mecha-org/mecha-agent/gateway"
 	"github.com/mecha-org/mecha-agent/gateway/client"
 )
@@ -44,12 +45,12 @@ func (a *app) operator(c connection) (*client.Operator, error) {
 		c.server = s.URL
 	}
 	if c.server == "" {
-		return nil, exitError{fmt.Errorf("the settings do not say where the gateway is"), exitUsage,
-			"give --server https://host:port"}
+		return nil, cli.Usage(fmt.Errorf("the settings do not say where the gateway is"),
+			"give --server https://host:port")
 	}
 	if c.caFile != "" {
 		if _, err := os.Stat(c.caFile); err != nil { // the client takes a missing file for "none"
-			return nil, exitError{fmt.Errorf("reading --ca-file: %w", err), exitUsage, ""}
+			return nil, cli.Usage(fmt.Errorf("reading --ca-file: %w", err), "")
 		}
 	} else if c.fingerprint == "" && s.TLS.Mode == "own" {
 		c.caFile = filepath.Join(s.Data, rootFile) // beside the gateway itself; elsewhere there is no such file
@@ -63,19 +64,19 @@ func (a *app) operator(c connection) (*client.Operator, error) {
 		TrustFile:       c.caFile,
 		RootFingerprint: c.fingerprint,
 		Timeout:         operatorTimeout,
-		UserAgent:       "mecha-gateway/" + versionText(),
+		UserAgent:       "mecha-gateway/" + cli.Version(version),
 	}, id, secret)
 }
 
 func (a *app) apiKey(file, data string) (string, gateway.Secret, error) {
-	id, secret := lookup(a.environ, envKeyID), lookup(a.environ, envKeySecret)
+	id, secret := a.Getenv(envKeyID), a.Getenv(envKeySecret)
 	switch {
 	case file != "":
 		return readKeyFile(file)
 	case id != "" && secret != "":
 		return id, gateway.Secret(secret), nil
 	case id != "" || secret != "":
-		return "", "", exitError{fmt.Errorf("%s and %s go together, one of them is missing", envKeyID, envKeySecret), exitUsage, ""}
+		return "", "", cli.Usage(fmt.Errorf("%s and %s go together, one of them is missing", envKeyID, envKeySecret), "")
 	}
 	return readKeyFile(filepath.Join(data, adminKeyFile))
 }
@@ -109,21 +110,23 @@ front of you: what a machine says of itself is not proven, only its key is.`,
 				return err
 			}
 			a.show(p)
-			if err := a.confirm(ctx, yes, "Claim this machine?"); err != nil {
-				return err
+			if !yes {
+				if err := a.Confirm(ctx, "Claim this machine?"); err != nil {
+					return err
+				}
 			}
 			claim, err := o.Claim(ctx, args[0])
 			if err != nil {
 				return err
 			}
-			if a.json {
-				return a.printJSON(struct {
+			if a.JSON {
+				return a.PrintJSON(struct {
 					gateway.ClaimPayload
 					Board          gateway.Board `json:"board"`
 					KeyFingerprint string        `json:"keyFingerprint"`
 				}{gateway.ClaimPayload(claim), p.Board, p.KeyFingerprint})
 			}
-			_, err = fmt.Fprintf(a.stdout, "machine %s\nrequest %d\n", clean(claim.MachineID), claim.RequestID)
+			_, err = fmt.Fprintf(a.Stdout, "machine %s\nrequest %d\n", cli.Clean(claim.MachineID), claim.RequestID)
 			return err
 		}),
 	}
@@ -138,16 +141,16 @@ func (a *app) show(p gateway.PendingRequest) {
 		if value == "" {
 			value = "(not told)"
 		}
-		fmt.Fprintf(a.stderr, "%-12s %s\n", name, clean(value))
+		fmt.Fprintf(a.Stderr, "%-12s %s\n", name, cli.Clean(value))
 	}
 	line("model", strings.TrimSpace(p.Board.Vendor+" "+p.Board.Model))
 	line("serial", p.Board.Serial)
 	if p.KeyFingerprint == "" {
-		fmt.Fprintln(a.stderr, "key          none: nobody announced this code, and whoever asks first will be the machine")
+		fmt.Fprintln(a.Stderr, "key          none: nobody announced this code, and whoever asks first will be the machine")
 	} else {
 		line("key", p.KeyFingerprint)
 	}
-	fmt.Fprintf(a.stderr, "%-12s %s\n", "expires", p.Expires.Local().Format(time.DateTime))
+	fmt.Fprintf(a.Stderr, "%-12s %s\n", "expires", p.Expires.Local().Format(time.DateTime))
 }
 
 func (a *app) machinesCommand() *cobra.Command {
@@ -169,8 +172,8 @@ func (a *app) machinesCommand() *cobra.Command {
 				}
 				after = page[len(page)-1].ID
 			}
-			if a.json {
-				return a.printJSON(gateway.NewMachinesPayload(all))
+			if a.JSON {
+				return a.PrintJSON(gateway.NewMachinesPayload(all))
 			}
 			return a.table(all)
 		}),
@@ -180,7 +183,7 @@ func (a *app) machinesCommand() *cobra.Command {
 }
 
 func (a *app) table(all []gateway.Machine) error {
-	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+	w := tabwriter.NewWriter(a.Stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "MACHINE\tMODEL\tSERIAL\tSTATE\tCERTIFICATE UNTIL")
 	for _, m := range all {
 		state, until := "claimed", "-"
@@ -190,7 +193,7 @@ func (a *app) table(all []gateway.Machine) error {
 		if !m.Revoked.IsZero() {
 			state = "revoked"
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", clean(m.ID), orDash(m.Board.Model), orDash(m.Board.Serial), state, until)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", cli.Clean(m.ID), orDash(m.Board.Model), orDash(m.Board.Serial), state, until)
 	}
 	return w.Flush()
 }
@@ -203,20 +206,22 @@ func (a *app) revokeCommand() *cobra.Command {
 		Short: "Revoke every certificate of a machine, for good",
 		Args:  cobra.ExactArgs(1),
 		RunE: a.ask(&c, func(ctx context.Context, o *client.Operator, args []string) error {
-			if err := a.confirm(ctx, yes, "Revoke machine "+clean(args[0])+" for good?"); err != nil {
-				return err
+			if !yes {
+				if err := a.Confirm(ctx, "Revoke machine "+cli.Clean(args[0])+" for good?"); err != nil {
+					return err
+				}
 			}
 			at, err := o.Revoke(ctx, args[0])
 			if err != nil {
 				return err
 			}
-			if a.json {
-				return a.printJSON(struct {
+			if a.JSON {
+				return a.PrintJSON(struct {
 					MachineID string    `json:"machineId"`
 					Revoked   time.Time `json:"revoked"`
 				}{args[0], at.UTC()})
 			}
-			_, err = fmt.Fprintf(a.stdout, "revoked %s at %s\n", clean(args[0]), at.UTC().Format(time.RFC3339))
+			_, err = fmt.Fprintf(a.Stdout, "revoked %s at %s\n", cli.Clean(args[0]), at.UTC().Format(time.RFC3339))
 			return err
 		}),
 	}
@@ -229,8 +234,6 @@ func (a *app) keysCommand() *cobra.Command {
 	keys := &cobra.Command{
 		Use:   "keys",
 		Short: "Operators' API keys",
-		Args:  cobra.NoArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	var c connection
 	var out string
@@ -249,14 +252,14 @@ only you can read and that --key-file takes.`,
 				if err := writeKeyFile(out, id, secret); err != nil {
 					return fmt.Errorf("writing the API key %s: %w", id, err)
 				}
-				if a.json {
-					return a.printJSON(map[string]string{"id": id, "file": out})
+				if a.JSON {
+					return a.PrintJSON(map[string]string{"id": id, "file": out})
 				}
-				_, err = fmt.Fprintf(a.stdout, "id   %s\nfile %s\n", id, out)
-			case a.json:
-				return a.printJSON(apiKey{id, secret.Reveal()})
+				_, err = fmt.Fprintf(a.Stdout, "id   %s\nfile %s\n", id, out)
+			case a.JSON:
+				return a.PrintJSON(apiKey{id, secret.Reveal()})
 			default:
-				_, err = fmt.Fprintf(a.stdout, "id     %s\nsecret %s\n", id, secret.Reveal())
+				_, err = fmt.Fprintf(a.Stdout, "id     %s\nsecret %s\n", id, secret.Reveal())
 			}
 			return err
 		}),
@@ -267,19 +270,9 @@ only you can read and that --key-file takes.`,
 	return keys
 }
 
-// clean keeps what machines and gateways say of themselves from steering the terminal.
-func clean(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r >= 0x7f && r < 0xa0 || r == '\u202e' || r == '\u2066' || r == '\u2067' || r == '\u2068' {
-			return '?'
-		}
-		return r
-	}, s)
-}
-
 func orDash(s string) string {
 	if s == "" {
 		return "-"
 	}
-	return clean(s)
+	return cli.Clean(s)
 }

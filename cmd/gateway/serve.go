@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"net/url"
@@ -16,6 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/mecha-org/mecha-agent/cmd/internal/cli"
 	"github.com/mecha-org/mecha-agent/gateway"
 	"github.com/mecha-org/mecha-agent/gateway/ca"
 	"github.com/mecha-org/mecha-agent/gateway/server"
@@ -62,14 +62,14 @@ the data folder. root.pem there is what devices and operators trust.`,
 
 // serve is the gateway, in the order in which its parts need each other.
 func (a *app) serve(ctx context.Context, s settings.Gateway, ready string) (err error) {
-	log, closeLog, err := a.openLog(s.Logging)
+	if err := os.MkdirAll(s.Data, 0o700); err != nil { // before the log, which may lie in it
+		return fmt.Errorf("making the data folder: %w", err)
+	}
+	log, closeLog, err := a.OpenLog(s.Logging)
 	if err != nil {
 		return err
 	}
 	defer closeLog()
-	if err := os.MkdirAll(s.Data, 0o700); err != nil {
-		return fmt.Errorf("making the data folder: %w", err)
-	}
 	unlock, err := lockData(s.Data)
 	if err != nil {
 		return err
@@ -136,7 +136,7 @@ func (a *app) serve(ctx context.Context, s settings.Gateway, ready string) (err 
 		}
 	}
 	log.Info("listening", "address", ln.Addr().String(), "url", s.URL, "tls", s.TLS.Mode,
-		"root_fingerprint", authority.RootFingerprint(), "root", filepath.Join(s.Data, rootFile), "version", versionText())
+		"root_fingerprint", authority.RootFingerprint(), "root", filepath.Join(s.Data, rootFile), "version", cli.Version(version))
 	if err := srv.Serve(ctx, ln, tlsConfig); err != nil {
 		return err
 	}
@@ -199,29 +199,4 @@ func tlsFor(t settings.GatewayTLS, authority *ca.Local) (*tls.Config, error) {
 		return &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}, nil
 	}
 	return nil, nil //nolint:nilnil // no TLS, on loopback
-}
-
-// openLog returns the log: text for a person, JSON for a machine.
-func (a *app) openLog(c settings.Logging) (*slog.Logger, func(), error) {
-	if !c.Enabled {
-		return slog.New(slog.DiscardHandler), func() {}, nil
-	}
-	var level slog.Level
-	if err := level.UnmarshalText([]byte(strings.ToUpper(c.Level))); err != nil {
-		return nil, nil, fmt.Errorf("logging.level: %w", err)
-	}
-	options := &slog.HandlerOptions{Level: level}
-	var out io.Writer = a.Stderr
-	done := func() {}
-	if c.Path != "" {
-		f, err := os.OpenFile(c.Path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o640)
-		if err != nil {
-			return nil, nil, fmt.Errorf("opening the log: %w", err)
-		}
-		out, done = f, func() { f.Close() }
-	}
-	if cli.IsTerminal(out) {
-		return slog.New(slog.NewTextHandler(out, options)), done, nil
-	}
-	return slog.New(slog.NewJSONHandler(out, options)), done, nil
 }
