@@ -59,7 +59,7 @@ type Program struct {
 func (p *Program) Flags(root *cobra.Command, usual, example string) {
 	f := root.PersistentFlags()
 	f.StringVarP(&p.SettingsFile, "settings", "s", "", "settings `file` (default "+usual+")")
-	f.StringArrayVar(&p.set, "set", nil, "set one setting, as in --set "+example+"; repeatable")
+	f.StringArrayVar(&p.set, "set", nil, "set one setting by `key=value`, as in --set "+example+"; repeatable")
 	f.BoolVar(&p.JSON, "json", false, "print data as JSON")
 }
 
