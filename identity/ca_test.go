@@ -40,16 +40,20 @@ func newECKey(t testing.TB, c elliptic.Curve) *ecdsa.PrivateKey {
 // sign makes a certificate for pub. A nil parent: self-signed by key.
 func sign(t testing.TB, template *x509.Certificate, parent *authority, pub crypto.PublicKey, key crypto.Signer) *x509.Certificate {
 	t.Helper()
-	serial, err := rand.Int(rand.Reader, big.NewInt(1<<62))
-	if err != nil {
-		t.Fatal(err)
+	if template.SerialNumber == nil {
+		serial, err := rand.Int(rand.Reader, big.NewInt(1<<62))
+		if err != nil {
+			t.Fatal(err)
+		}
+		template.SerialNumber = serial
 	}
-	template.SerialNumber = serial
 	issuer := template
 	if parent != nil {
 		issuer, key = parent.cert, parent.key
 	}
-	der, err := x509.CreateCertificate(rand.Reader, template, issuer, pub, key)
+	// Without a source of randomness the signature is that of RFC 6979: always the
+	// same, as a fuzz target needs it.
+	der, err := x509.CreateCertificate(nil, template, issuer, pub, key)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,7 +67,11 @@ func sign(t testing.TB, template *x509.Certificate, parent *authority, pub crypt
 // newAuthority makes a CA below parent, or a root when that is nil.
 func newAuthority(t testing.TB, name string, parent *authority, change ...func(*x509.Certificate)) *authority {
 	t.Helper()
-	key := newECKey(t, elliptic.P256())
+	return authorityOf(t, newECKey(t, elliptic.P256()), name, parent, change...)
+}
+
+func authorityOf(t testing.TB, key *ecdsa.PrivateKey, name string, parent *authority, change ...func(*x509.Certificate)) *authority {
+	t.Helper()
 	template := &x509.Certificate{
 		Subject:   pkix.Name{CommonName: name},
 		NotBefore: noon.Add(-24 * time.Hour), NotAfter: noon.Add(10 * 365 * 24 * time.Hour),
@@ -98,6 +106,25 @@ func newPKI(t testing.TB) pki {
 	t.Helper()
 	root := newAuthority(t, "test root", nil)
 	return pki{root, newAuthority(t, "test intermediate", root)}
+}
+
+// fixed returns a PKI, a machine's key and its certificate that are the same in
+// every process.
+func fixed(t testing.TB) (pki, *ecdsa.PrivateKey, *x509.Certificate) {
+	t.Helper()
+	var keys [3]*ecdsa.PrivateKey
+	for i := range keys {
+		scalar := make([]byte, 32)
+		scalar[31] = byte(i + 1)
+		var err error
+		if keys[i], err = ecdsa.ParseRawPrivateKey(elliptic.P256(), scalar); err != nil {
+			t.Fatal(err)
+		}
+	}
+	serial := func(c *x509.Certificate) { c.SerialNumber = big.NewInt(1) }
+	root := authorityOf(t, keys[0], "test root", nil, serial)
+	p := pki{root, authorityOf(t, keys[1], "test intermediate", root, serial)}
+	return p, keys[2], machine(t, "m", p.mid, keys[2].Public(), serial)
 }
 
 func (p pki) answer(cert *x509.Certificate) gateway.Issued {

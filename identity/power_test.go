@@ -32,6 +32,7 @@ type power struct {
 	once  bool // fail this one step only: an error, not a crash
 	steps int
 	dead  bool
+	last  step // that failed
 
 	entries []entry             // not synced, oldest first
 	data    map[string]*os.File // files written and not synced
@@ -49,6 +50,7 @@ func (p *power) step(s step) error {
 	}
 	p.steps++
 	if p.steps == p.at {
+		p.last = s
 		p.dead = !p.once
 		return p.err
 	}

@@ -99,7 +99,8 @@ func decodeSession(text []byte) (gateway.Session, error) {
 	if err != nil || code != f.Code {
 		return gateway.Session{}, errors.New("the code is damaged")
 	}
-	if f.Expires.IsZero() || f.IntervalMS < 0 || f.IntervalMS > int64(24*time.Hour/time.Millisecond) {
+	// Beyond these years the time is no session's, and past 9999 not even JSON's.
+	if year := f.Expires.UTC().Year(); year < 1970 || year > 9000 || f.IntervalMS < 0 || f.IntervalMS > int64(24*time.Hour/time.Millisecond) {
 		return gateway.Session{}, errors.New("a time is damaged")
 	}
 	return gateway.Session{

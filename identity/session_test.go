@@ -65,6 +65,7 @@ func TestSessionDamaged(t *testing.T) {
 		"no code":       `{"expires":"2026-01-01T00:00:00Z"}`,
 		"bad code":      `{"code":"abc 123","expires":"2026-01-01T00:00:00Z"}`,
 		"no end":        `{"code":"ABC123"}`,
+		"end of time":   `{"code":"ABC123","expires":"9999-12-31T23:59:59-01:00"}`,
 		"bad interval":  `{"code":"ABC123","expires":"2026-01-01T00:00:00Z","interval_ms":-1}`,
 		"long interval": `{"code":"ABC123","expires":"2026-01-01T00:00:00Z","interval_ms":9223372036854775807}`,
 		"too long":      strings.Repeat(" ", maxSession) + `{"code":"ABC123","expires":"2026-01-01T00:00:00Z"}`,
@@ -122,6 +123,7 @@ func FuzzDecodeSession(f *testing.F) {
 	}
 	f.Add(text)
 	f.Add([]byte(`{"code":"ABC123","expires":"2026-01-01T00:00:00+02:00","interval_ms":1,"x":[]}`))
+	f.Add([]byte(`{"code":"ABC123","expires":"9999-12-31T23:59:59-01:00"}`))
 	f.Add([]byte(`null`))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		got, err := decodeSession(text)

@@ -193,39 +193,51 @@ func TestVerifyCSR(t *testing.T) {
 	}
 }
 
-// FuzzVerify feeds the three fields. Whatever passes prints back as something
-// that passes with the same result.
+// FuzzVerify feeds one text as certificate, root or bundle of an answer that is
+// otherwise good. What passes prints back as something that passes with the same
+// result, and so does every text that parses.
 func FuzzVerify(f *testing.F) {
-	ca := newPKI(f)
-	key := newECKey(f, elliptic.P256())
-	good := ca.answer(machine(f, "m", ca.mid, key.Public()))
-	f.Add(good.Cert, good.RootCert, good.CABundle[0])
-	f.Add(good.Cert, good.RootCert, good.RootCert+good.CABundle[0])
-	f.Add(good.Cert+good.Cert, good.RootCert, "")
-	f.Add(good.Cert[:80]+"\n"+good.Cert, good.RootCert, "x"+good.CABundle[0])
-	f.Add("-----BEGIN CERTIFICATE-----\na: b\n\nMA==\n-----END CERTIFICATE-----", "", "\r\n")
-	f.Fuzz(func(t *testing.T, cert, root, bundle string) {
-		answer := gateway.Issued{Cert: cert, RootCert: root, CABundle: []string{bundle}}
-		id, err := Verify("m", key.Public(), answer, noon)
-		if err != nil {
-			if !errors.Is(err, ErrUnverified) || id != (Identity{}) {
-				t.Fatalf("%v with %+v", err, id)
-			}
-		} else {
-			again, err := Verify("m", key.Public(), gateway.Issued{Cert: id.CertPEM, RootCert: id.RootPEM, CABundle: []string{id.BundlePEM}}, noon)
-			if err != nil || again != id {
-				t.Fatalf("what passed does not print back the same: %v", err)
-			}
-		}
-		for _, text := range []string{cert, root, bundle} {
-			certs, err := parseCerts(text)
-			if err != nil {
-				continue
-			}
+	ca, key, cert := fixed(f)
+	good := ca.answer(cert)
+	for where := range byte(3) {
+		f.Add(where, good.Cert)
+		f.Add(where, good.RootCert+"\r\n")
+		f.Add(where, good.CABundle[0]+good.RootCert)
+		f.Add(where, good.Cert[:80]+"\n"+good.Cert)
+		f.Add(where, "x"+good.CABundle[0])
+		f.Add(where, "-----BEGIN CERTIFICATE-----\na: b\n\nMA==\n-----END CERTIFICATE-----")
+		f.Add(where, " \r\n")
+	}
+	f.Fuzz(func(t *testing.T, where byte, text string) {
+		certs, err := parseCerts(text)
+		if err == nil {
 			again, err := parseCerts(encodeCerts(certs...))
 			if err != nil || encodeCerts(again...) != encodeCerts(certs...) || len(certs) == 0 && strings.TrimSpace(text) != "" {
 				t.Fatalf("what parsed does not print back the same: %v", err)
 			}
+		}
+		answer := good
+		switch where % 3 {
+		case 0:
+			answer.Cert = text
+		case 1:
+			answer.RootCert = text
+		case 2:
+			answer.CABundle = []string{text}
+		}
+		id, verifyErr := Verify("m", key.Public(), answer, noon)
+		if verifyErr != nil {
+			if !errors.Is(verifyErr, ErrUnverified) || id != (Identity{}) {
+				t.Fatalf("%v with %+v", verifyErr, id)
+			}
+			return
+		}
+		if err != nil {
+			t.Fatalf("an answer passes with a text that does not parse: %v", err)
+		}
+		again, err := Verify("m", key.Public(), gateway.Issued{Cert: id.CertPEM, RootCert: id.RootPEM, CABundle: []string{id.BundlePEM}}, noon)
+		if err != nil || again != id {
+			t.Fatalf("what passed does not print back the same: %v", err)
 		}
 	})
 }
