@@ -56,7 +56,7 @@ func (a *app) provisionAndWait(ctx context.Context, d daemonClient) error {
 	}
 	fmt.Fprintln(a.Stderr, "code", s.Code)
 	a.tellWhere(s)
-	progress := newProgress(a.Stderr, cli.IsTerminal(a.Stderr))
+	progress := newProgress(a.Stderr, cli.IsTerminal(a.Stderr), func() int { return cli.Width(a.Stderr) })
 	defer progress.end()
 	began, shown, before := false, s.Code, asTime(s.CertificateExpires)
 	var last *provisioningpb.StatusResponse
