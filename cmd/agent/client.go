@@ -127,7 +127,7 @@ func (a *app) statusCommand() *cobra.Command {
 		defer d.Close()
 		err = d.watch(c.Context(), func(s *provisioningpb.StatusResponse) (bool, error) {
 			if a.JSON {
-				return false, a.PrintJSON(toJSON(s))
+				return false, a.PrintJSONLine(toJSON(s))
 			}
 			_, err := fmt.Fprintln(a.Stdout, statusLine(s))
 			return false, err

@@ -61,9 +61,14 @@ func (p *Program) Confirm(ctx context.Context, question string) error {
 
 // PrintJSON writes data to stdout as JSON, for people too: indented, and with
 // <, > and & as they are.
-func (p *Program) PrintJSON(v any) error {
+func (p *Program) PrintJSON(v any) error { return p.encode(v, "  ") }
+
+// PrintJSONLine is PrintJSON on a line of its own, for data that keeps coming.
+func (p *Program) PrintJSONLine(v any) error { return p.encode(v, "") }
+
+func (p *Program) encode(v any, indent string) error {
 	e := json.NewEncoder(p.Stdout)
-	e.SetIndent("", "  ")
+	e.SetIndent("", indent)
 	e.SetEscapeHTML(false)
 	return e.Encode(v)
 }

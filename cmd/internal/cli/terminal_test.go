@@ -102,10 +102,13 @@ func TestConfirmWithoutAPerson(t *testing.T) {
 
 func TestPrintJSON(t *testing.T) {
 	var out bytes.Buffer
-	if err := (&Program{System: System{Stdout: &out}}).PrintJSON(map[string]string{"url": "http://gw/?a=1&b=<2>"}); err != nil {
-		t.Fatal(err)
+	p := &Program{System: System{Stdout: &out}}
+	for _, print := range []func(any) error{p.PrintJSON, p.PrintJSONLine} {
+		if err := print(map[string]string{"url": "http://gw/?a=1&b=<2>"}); err != nil {
+			t.Fatal(err)
+		}
 	}
-	if want := "{\n  \"url\": \"http://gw/?a=1&b=<2>\"\n}\n"; out.String() != want {
+	if want := "{\n  \"url\": \"http://gw/?a=1&b=<2>\"\n}\n{\"url\":\"http://gw/?a=1&b=<2>\"}\n"; out.String() != want {
 		t.Errorf("got %s", out.String())
 	}
 }
