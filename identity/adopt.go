@@ -85,7 +85,7 @@ func (s *Store) sameAsCurrent(sl slot) error {
 	}
 	if !bytes.Equal(there, copied) {
 		return &hinted{
-			err:  fmt.Errorf("%s was changed while it was copied", sl.path),
+			err:  &fs.PathError{Op: "replace", Path: sl.path, Err: errors.New("it was changed while it was copied")},
 			hint: "see which other program writes there, stop it and try again",
 		}
 	}

@@ -34,13 +34,11 @@ func (d fileSystem) do(s step, f func() error) error {
 	if err == nil {
 		return nil
 	}
-	var p *fs.PathError
-	var l *os.LinkError
-	switch {
-	case errors.As(err, &p):
-		err = p.Err
-	case errors.As(err, &l):
-		err = l.Err
+	switch e := err.(type) { // not a wrapped one: what a keystore says is kept
+	case *fs.PathError:
+		err = e.Err
+	case *os.LinkError:
+		err = e.Err
 	}
 	return &fs.PathError{Op: s.op, Path: s.path, Err: err}
 }

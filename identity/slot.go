@@ -137,7 +137,7 @@ func refuse(path string) error {
 		what = "a symbolic link to " + to
 	}
 	return &hinted{
-		err:  fmt.Errorf("%s is %s, which the agent has not made", path, what),
+		err:  &fs.PathError{Op: "replace", Path: path, Err: fmt.Errorf("it is %s, which the agent has not made", what)},
 		hint: "move it away, or set another path in the settings (provisioning.paths)",
 	}
 }

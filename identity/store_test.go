@@ -7,6 +7,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -213,7 +214,8 @@ func TestForeignPaths(t *testing.T) {
 			}
 			csr, answer := ca.issue(t, "m", key)
 			err = s.Commit(t.Context(), "m", csr, answer)
-			if !errors.Is(err, ErrStorage) || !strings.Contains(err.Error(), b.paths.Root) || !strings.Contains(gateway.HintOf(err), "move it away") {
+			var path *fs.PathError // by which provision knows that the answer was good
+			if !errors.Is(err, ErrStorage) || !errors.As(err, &path) || !strings.Contains(err.Error(), b.paths.Root) || !strings.Contains(gateway.HintOf(err), "move it away") {
 				t.Errorf("Commit: %v (hint %q), want ErrStorage with the path", err, gateway.HintOf(err))
 			}
 			if after, err := os.ReadFile(b.paths.Key); err != nil || string(after) != string(before) {
@@ -381,7 +383,7 @@ func TestChangedWhileAdopted(t *testing.T) {
 		}
 		return nil
 	}
-	if err := s.Commit(t.Context(), "m", csr, answer); !errors.Is(err, ErrStorage) || !strings.Contains(gateway.HintOf(err), "other program") {
+	if err := s.Commit(t.Context(), "m", csr, answer); !errors.Is(err, ErrStorage) || !errors.As(err, new(*fs.PathError)) || !strings.Contains(gateway.HintOf(err), "other program") {
 		t.Errorf("Commit: %v (hint %q), want ErrStorage", err, gateway.HintOf(err))
 	}
 	if b.view(t)[2] != "written meanwhile" {
