@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/netip"
 	"os"
@@ -30,7 +31,7 @@ type route struct {
 	handle  handler
 }
 
-// httpDoor is the HTTP/JSON door.
+// httpDoor is the HTTP/JSON door; without TLS on a port for TLS, its public part.
 type httpDoor struct {
 	service *Service
 	limits  *limiter
@@ -38,6 +39,7 @@ type httpDoor struct {
 	now     func() time.Time
 	body    int64
 	routes  map[string]route
+	public  bool // see newPublicHTTP
 }
 
 func (s *Server) newHTTP() *httpDoor {
@@ -58,6 +60,18 @@ func (s *Server) newHTTP() *httpDoor {
 		gateway.RouteCRL:           {read, d.crl},
 		gateway.RouteRootCRL:       {read, d.rootCRL},
 	}
+	return d
+}
+
+// newPublicHTTP is the door for those who speak plain http to a port for https.
+// It has the CA's public files, which are signed, and takes nothing in; it does
+// not redirect either, for the secret in a request has been overheard by then.
+func (s *Server) newPublicHTTP() *httpDoor {
+	d := s.newHTTP()
+	d.public = true
+	maps.DeleteFunc(d.routes, func(path string, _ route) bool {
+		return path != gateway.RouteRoot && path != gateway.RouteCRL && path != gateway.RouteRootCRL
+	})
 	return d
 }
 
@@ -93,6 +107,10 @@ func (d *httpDoor) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	switch {
+	case d.public && (!known || !slices.Contains(rt.methods, r.Method) || r.ContentLength != 0):
+		h.Set("Connection", "close")
+		http.NewResponseController(rec).SetReadDeadline(time.Unix(1, 0)) //nolint:errcheck // net/http would wait for the body otherwise
+		d.fail(rec, r, pattern, fail(gateway.BadRequest, "this port speaks https: write https:// in the URL, or grpcs:// for gRPC"))
 	case !known:
 		d.fail(rec, r, pattern, fail(gateway.NotFound, "there is no such route"))
 	case !slices.Contains(rt.methods, r.Method):

@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"google.golang.org/grpc"
@@ -141,24 +142,10 @@ func (s *Server) Handler() http.Handler {
 
 // Serve answers HTTP/1.1, HTTP/2 (also unencrypted, by prior knowledge) and gRPC
 // on ln until ctx ends, then finishes the requests in flight, for 15 seconds at
-// most. A nil tls.Config means plain text. It closes ln, and is called once.
+// most. A nil tls.Config means plain text; with one, plain HTTP/1.1 gets the CA's
+// public files on the same port and nothing else, since revocation lists are
+// fetched by http (RFC 5280, section 8). It closes ln, and is called once.
 func (s *Server) Serve(ctx context.Context, ln net.Listener, tlsConfig *tls.Config) error {
-	var protocols http.Protocols
-	protocols.SetHTTP1(true)
-	protocols.SetHTTP2(true)
-	protocols.SetUnencryptedHTTP2(tlsConfig == nil)
-	read := s.config.Limits.ReadTimeout
-	h := &http.Server{
-		Handler:           s.Handler(),
-		Protocols:         &protocols,
-		ReadHeaderTimeout: read,
-		ReadTimeout:       read,
-		WriteTimeout:      read + writeTimeout,
-		IdleTimeout:       idleTimeout,
-		MaxHeaderBytes:    maxHeader,
-		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
-	}
-
 	sweeping, stopSweep := context.WithCancel(ctx)
 	swept := make(chan struct{})
 	go func() {
@@ -168,18 +155,12 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener, tlsConfig *tls.Conf
 	defer func() { stopSweep(); <-swept }()
 	defer s.stop()
 
-	served := make(chan error, 1)
-	go func() {
-		if tlsConfig == nil {
-			served <- h.Serve(ln)
-			return
-		}
-		h.TLSConfig = tlsConfig.Clone()
-		served <- h.ServeTLS(ln, "", "")
-	}()
-
+	servers, served := s.start(ln, tlsConfig)
 	select {
 	case err := <-served:
+		for _, h := range servers {
+			h.Close()
+		}
 		return fmt.Errorf("serving: %w", err)
 	case <-ctx.Done():
 	}
@@ -187,14 +168,65 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener, tlsConfig *tls.Conf
 	s.stop()
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
 	defer cancel()
-	err := h.Shutdown(drain)
-	if err != nil {
-		h.Close() // those that did not finish in time are cut off
-		err = fmt.Errorf("finishing requests in flight: %w", err)
-	}
+	err := shutdown(drain, servers)
 	s.grpc.Stop()
-	<-served
+	for range servers {
+		<-served
+	}
 	return err
+}
+
+// start returns the servers of the port, the first being the one for all routes,
+// and a channel to which each sends why it ended.
+func (s *Server) start(ln net.Listener, tlsConfig *tls.Config) ([]*http.Server, <-chan error) {
+	served := make(chan error, 2)
+	all := s.httpServer(s.Handler())
+	all.Protocols.SetHTTP2(true)
+	if tlsConfig == nil {
+		all.Protocols.SetUnencryptedHTTP2(true)
+		go func() { served <- all.Serve(ln) }()
+		return []*http.Server{all}, served
+	}
+	public := s.httpServer(s.newPublicHTTP())
+	public.DisableGeneralOptionsHandler = true
+	secure, plain := sniff(ln, s.config.Limits.ReadTimeout)
+	all.TLSConfig = tlsConfig.Clone()
+	go func() { served <- all.ServeTLS(secure, "", "") }()
+	go func() { served <- public.Serve(plain) }()
+	return []*http.Server{all, public}, served
+}
+
+// httpServer returns a server of HTTP/1.1 with every bound that the port has.
+func (s *Server) httpServer(h http.Handler) *http.Server {
+	read := s.config.Limits.ReadTimeout
+	var protocols http.Protocols
+	protocols.SetHTTP1(true)
+	return &http.Server{
+		Handler:           h,
+		Protocols:         &protocols,
+		ReadHeaderTimeout: read,
+		ReadTimeout:       read,
+		WriteTimeout:      read + writeTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeader,
+		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+	}
+}
+
+// shutdown finishes the requests in flight of all servers until ctx ends.
+func shutdown(ctx context.Context, servers []*http.Server) error {
+	errs := make([]error, len(servers))
+	var wg sync.WaitGroup
+	for i, h := range servers {
+		wg.Go(func() {
+			if err := h.Shutdown(ctx); err != nil {
+				h.Close() // those that did not finish in time are cut off
+				errs[i] = fmt.Errorf("finishing requests in flight: %w", err)
+			}
+		})
+	}
+	wg.Wait()
+	return errors.Join(errs...)
 }
 
 // sweepLoop forgets what is over.

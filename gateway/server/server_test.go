@@ -7,6 +7,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/json"
@@ -83,6 +84,13 @@ type fixture struct {
 
 func newFixture(t *testing.T, change ...func(*Config)) *fixture {
 	t.Helper()
+	return newFixtureOver(t, nil, change...)
+}
+
+// newFixtureOver is newFixture for a gateway that speaks TLS when serverTLS is
+// not nil.
+func newFixtureOver(t *testing.T, serverTLS func(*fixture, *ca.Local) *tls.Config, change ...func(*Config)) *fixture {
+	t.Helper()
 	dir := t.TempDir()
 	db, err := sqlite.Open(t.Context(), filepath.Join(dir, "gateway.db"))
 	if err != nil {
@@ -115,11 +123,15 @@ func newFixture(t *testing.T, change ...func(*Config)) *fixture {
 	}
 	f.addr, f.url = ln.Addr().String(), "http://"+ln.Addr().String()
 	f.http = f.from("127.0.0.1")
+	var tlsConfig *tls.Config
+	if serverTLS != nil {
+		tlsConfig = serverTLS(f, authority)
+	}
 	ctx, stop := context.WithCancel(context.Background())
 	f.stop = stop
 	go func() {
 		defer close(f.ended)
-		f.err = f.srv.Serve(ctx, ln, nil)
+		f.err = f.srv.Serve(ctx, ln, tlsConfig)
 	}()
 	t.Cleanup(func() {
 		f.http.CloseIdleConnections()
