@@ -39,7 +39,7 @@ func TestBoardGetsItsIdentity(t *testing.T) {
 			if err != nil || found.Board.Serial != "SIM-0001" || found.KeyFingerprint == "" || found.KeyFingerprint != shown.KeyFingerprint {
 				t.Fatalf("the operator sees %+v, %v", found, err)
 			}
-			claim, err := g.operator.Claim(t.Context(), shown.Code)
+			claim, err := g.operator.Claim(t.Context(), shown.Code, found.KeyFingerprint)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -151,7 +151,7 @@ func TestPowerCutAfterTheClaimCostsNothing(t *testing.T) {
 	_, kill := r.start()
 	code := r.press().Code
 	kill()
-	claim, err := g.operator.Claim(t.Context(), code)
+	claim, err := g.operator.Claim(t.Context(), code, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -174,7 +174,7 @@ func TestPowerCutAtAnyTime(t *testing.T) {
 	for range cuts {
 		_, kill := r.start()
 		code := r.codeByRPC()
-		if _, err := g.operator.Claim(t.Context(), code); err != nil {
+		if _, err := g.operator.Claim(t.Context(), code, ""); err != nil {
 			t.Fatal(err)
 		}
 		// Provision now instead of waiting for the next poll, and cut meanwhile.
@@ -192,7 +192,7 @@ func TestPowerCutAtAnyTime(t *testing.T) {
 	t.Logf("%d of %d cuts left an identity", provisioned, cuts)
 	stop, _ := r.start()
 	code := r.codeByRPC()
-	if _, err := g.operator.Claim(t.Context(), code); err != nil {
+	if _, err := g.operator.Claim(t.Context(), code, ""); err != nil {
 		t.Fatal(err)
 	}
 	r.awaitState(provisioningpb.State_STATE_PROVISIONED)

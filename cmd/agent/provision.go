@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/mecha-org/mecha-agent/cmd/internal/cli"
+	"github.com/mecha-org/mecha-agent/gateway"
 	provisioningpb "github.com/mecha-org/mecha-agent/proto/provisioning"
 )
 
@@ -58,7 +59,8 @@ func (a *app) provisionAndWait(ctx context.Context, d daemonClient) error {
 	a.tellWhere(s)
 	progress := newProgress(a.Stderr, cli.IsTerminal(a.Stderr), func() int { return cli.Width(a.Stderr) })
 	defer progress.end()
-	began, shown, before := false, s.Code, asTime(s.CertificateExpires)
+	shown, before := s.Code, asTime(s.CertificateExpires)
+	began := s.State == provisioningpb.State_STATE_CODE_SHOWN // it may be over before the watch begins
 	var last *provisioningpb.StatusResponse
 	err = d.watch(ctx, func(s *provisioningpb.StatusResponse) (bool, error) {
 		last = s
@@ -77,7 +79,11 @@ func (a *app) provisionAndWait(ctx context.Context, d daemonClient) error {
 		return false, nil
 	})
 	progress.end()
-	if err != nil {
+	switch {
+	case gateway.KindOf(err) == gateway.Deadline: // a watch ends late only with the time of --timeout
+		return &gateway.Error{Kind: gateway.Deadline, Err: errors.New("the machine did not get its identity in time"),
+			Advice: "the agent goes on with it: mecha-agent status tells how far it is"}
+	case err != nil:
 		return err
 	}
 	// A machine that had an identity falls back to it when nobody claims the code.
