@@ -174,7 +174,7 @@ func urlOf(addr net.Addr, t settings.GatewayTLS) string {
 func listBase(gatewayURL string, t settings.GatewayTLS) (string, error) {
 	u, err := url.Parse(gatewayURL)
 	if err != nil {
-		return "", fmt.Errorf("url: %w", err)
+		return "", errors.New("url: not a URL") // the text may hold a password
 	}
 	if u.Scheme == "https" && u.Port() == "" && t.Mode != "off" {
 		u.Host += ":443" // without TLS of our own a proxy is in front, which has port 80 too
