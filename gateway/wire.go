@@ -161,11 +161,14 @@ func (p IssuedPayload) Issued() Issued { return Issued(p) }
 // ClaimBody is the body of POST RouteClaim.
 type ClaimBody struct {
 	ProvisionCode string `json:"provisionCode"`
+	// KeyFingerprint is the key that the operator was shown. Where it is not the
+	// one behind the code any more, nothing is claimed; empty takes any.
+	KeyFingerprint string `json:"keyFingerprint,omitempty"`
 }
 
 // LogValue leaves out the user code.
 func (b ClaimBody) LogValue() slog.Value {
-	return slog.GroupValue(slog.String("provisionCode", hide(b.ProvisionCode)))
+	return slog.GroupValue(slog.String("provisionCode", hide(b.ProvisionCode)), slog.String("keyFingerprint", b.KeyFingerprint))
 }
 
 // ClaimPayload answers POST RouteClaim.

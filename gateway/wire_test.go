@@ -28,7 +28,8 @@ func TestFieldNames(t *testing.T) {
 		{NewSignBody(SignRequest{"/p", "csr", "m", ReIssue, "t"}), `{"csr":"csr","machine_id":"m","request_type":"ReIssue","token":"t"}`},
 		{NewIssuedPayload(Issued{"c", "r", []string{"i"}}), `{"cert":"c","root_cert":"r","ca_bundle":["i"]}`},
 		{NewIssuedPayload(Issued{"c", "r", nil}), `{"cert":"c","root_cert":"r","ca_bundle":[]}`},
-		{ClaimBody{"C"}, `{"provisionCode":"C"}`},
+		{ClaimBody{ProvisionCode: "C"}, `{"provisionCode":"C"}`},
+		{ClaimBody{"C", "fp"}, `{"provisionCode":"C","keyFingerprint":"fp"}`},
 		{ClaimPayload{7, "m"}, `{"requestId":7,"machineId":"m"}`},
 		{NewRequestStatusPayload(RequestPending), `{"statusCode":"PENDING","status":"Pending"}`},
 		{NewRequestStatusPayload(RequestComplete), `{"statusCode":"COMPLETE","status":"Complete"}`},
@@ -120,7 +121,7 @@ func TestPayloadsHideSecretsFromLogs(t *testing.T) {
 	for _, h := range []slog.Handler{slog.NewJSONHandler(&out, nil), slog.NewTextHandler(&out, nil)} {
 		for _, v := range []any{
 			AnnounceBody{Code: secret}, SessionPayload{DeviceCode: secret, VerificationURIComplete: secret},
-			ManifestPayload{Token: secret}, SignBody{Token: secret}, ClaimBody{secret}, APIKeyPayload{"id", secret},
+			ManifestPayload{Token: secret}, SignBody{Token: secret}, ClaimBody{ProvisionCode: secret}, APIKeyPayload{"id", secret},
 		} {
 			out.Reset()
 			slog.New(h).Info("sent", "what", v)

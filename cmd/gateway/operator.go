@@ -115,7 +115,7 @@ front of you: what a machine says of itself is not proven, only its key is.`,
 					return err
 				}
 			}
-			claim, err := o.Claim(ctx, args[0])
+			claim, err := o.Claim(ctx, args[0], p.KeyFingerprint)
 			if err != nil {
 				return err
 			}

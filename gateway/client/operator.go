@@ -86,8 +86,10 @@ func (o *Operator) Find(ctx context.Context, code string) (gateway.PendingReques
 	return p.PendingRequest(), nil
 }
 
-// Claim says yes: the machine that announced the code may be signed.
-func (o *Operator) Claim(ctx context.Context, code string) (gateway.Claim, error) {
+// Claim says yes: the machine that announced the code may be signed. fingerprint
+// is the key that Find showed; kind Precondition when the code is another
+// machine's by now. An empty one takes any machine.
+func (o *Operator) Claim(ctx context.Context, code, fingerprint string) (gateway.Claim, error) {
 	const step = "claiming the code"
 	code, err := o.code(step, code)
 	if err != nil {
@@ -95,7 +97,7 @@ func (o *Operator) Claim(ctx context.Context, code string) (gateway.Claim, error
 	}
 	var p gateway.ClaimPayload
 	err = o.call(ctx, request{step: step, method: http.MethodPost, path: gateway.RouteClaim,
-		body: gateway.ClaimBody{ProvisionCode: code}, secrets: []string{code}}, &p)
+		body: gateway.ClaimBody{ProvisionCode: code, KeyFingerprint: fingerprint}, secrets: []string{code}}, &p)
 	if err != nil {
 		return gateway.Claim{}, forCode(err)
 	}

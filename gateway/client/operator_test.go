@@ -67,8 +67,10 @@ func TestOperator(t *testing.T) {
 	}{
 		{gateway.NewFindPayload(pending), func(o *client.Operator) (any, error) { return o.Find(ctx, "abc-123") },
 			"GET /v1/machines/provision-requests/find?code=ABC123", pending},
-		{gateway.ClaimPayload{RequestID: 7, MachineID: "m"}, func(o *client.Operator) (any, error) { return o.Claim(ctx, "abc-123") },
+		{gateway.ClaimPayload{RequestID: 7, MachineID: "m"}, func(o *client.Operator) (any, error) { return o.Claim(ctx, "abc-123", "") },
 			`POST /v1/machines/provision-requests/new {"provisionCode":"ABC123"}`, gateway.Claim{RequestID: 7, MachineID: "m"}},
+		{gateway.ClaimPayload{RequestID: 7, MachineID: "m"}, func(o *client.Operator) (any, error) { return o.Claim(ctx, "abc-123", "fp") },
+			`POST /v1/machines/provision-requests/new {"provisionCode":"ABC123","keyFingerprint":"fp"}`, gateway.Claim{RequestID: 7, MachineID: "m"}},
 		{gateway.NewRequestStatusPayload(gateway.RequestComplete), func(o *client.Operator) (any, error) { return o.RequestStatus(ctx, 7) },
 			"POST /v1/machines/provision-requests/status?id=7", gateway.RequestComplete},
 		{gateway.NewMachinesPayload([]gateway.Machine{machine}), func(o *client.Operator) (any, error) { return o.Machines(ctx, "l&x", 50) },
@@ -112,7 +114,7 @@ func TestOperatorErrors(t *testing.T) {
 		{gateway.Precondition, "claimed already"},
 	} {
 		env := gateway.NewFailure(c.kind, "claimed already", []string{apiSecret})
-		_, err := openOffice(t, &office{status: c.kind.HTTPStatus(), failure: &env}).Claim(ctx, code)
+		_, err := openOffice(t, &office{status: c.kind.HTTPStatus(), failure: &env}).Claim(ctx, code, "")
 		wantKind(t, err, c.kind, "claiming the code", c.says)
 		if strings.Contains(err.Error(), apiSecret) || strings.Contains(err.Error(), code) {
 			t.Errorf("a secret stands in %v", err)
@@ -132,7 +134,7 @@ func TestOperatorChecksCodes(t *testing.T) {
 	op := openOffice(t, o)
 	_, err := op.Find(context.Background(), "AB!")
 	wantKind(t, err, gateway.BadRequest, "read the code off the device again")
-	_, err = op.Claim(context.Background(), "")
+	_, err = op.Claim(context.Background(), "", "")
 	wantKind(t, err, gateway.BadRequest)
 	if o.asked != "" {
 		t.Errorf("the gateway was asked %s", o.asked)

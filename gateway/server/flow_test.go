@@ -16,6 +16,7 @@ import (
 
 	"github.com/mecha-org/mecha-agent/gateway"
 	"github.com/mecha-org/mecha-agent/gateway/ca"
+	"github.com/mecha-org/mecha-agent/gateway/store"
 )
 
 func TestExchange(t *testing.T) {
@@ -208,7 +209,13 @@ func TestExpiry(t *testing.T) {
 	f.call(f.http, "GET", gateway.RouteFindRequest+"?code=ABC123", nil, asOperator(f)).
 		want(t, 404, gateway.NotFound, "unknown or expired")
 
-	d = f.claimed("ABC123") // the code is free again
+	// The code is still its former key's: nobody else's is behind it now.
+	f.call(f.http, "POST", gateway.RouteAnnounce, gateway.AnnounceBody{Code: "ABC123", CSR: newCSR(t, newKey(t), "x")}).
+		want(t, 409, gateway.Taken, "make another")
+	ok[gateway.SessionPayload](t, f.call(f.http, "POST", gateway.RouteAnnounce, gateway.AnnounceBody{Code: "ABC123", CSR: newCSR(t, d.key, "x")}))
+	f.clock.add(5*time.Minute + store.Reserved)
+
+	d = f.claimed("ABC123") // the code is anybody's again
 	f.clock.add(15 * time.Minute)
 	d.sign(d.body()).want(t, 401, gateway.Unauthorized, "expired")
 	d.find().want(t, 404, gateway.NotFound, "unknown or expired")
@@ -288,7 +295,7 @@ func TestBadOperator(t *testing.T) {
 	f := newFixture(t)
 	f.announce("ABC123")
 	f.announce("DEF456")
-	f.claim("DEF456")
+	machine := f.claim("DEF456").MachineID
 	op := asOperator(f)
 	wrong := func(r *http.Request) {
 		r.Header.Set(gateway.HeaderAPIKeyID, f.key)
@@ -317,8 +324,9 @@ func TestBadOperator(t *testing.T) {
 		"new key":        {"POST", gateway.RouteAPIKeys, gateway.APIKeyBody{Name: "x"}, wrong, 401, gateway.Unauthorized, ""},
 		"unknown code":   {"POST", gateway.RouteClaim, claim("ZZZZZZ"), op, 404, gateway.NotFound, "unknown or expired"},
 		"bad code":       {"POST", gateway.RouteClaim, claim("!"), op, 400, gateway.BadRequest, "provisionCode"},
-		"claimed twice":  {"POST", gateway.RouteClaim, claim("DEF456"), op, 412, gateway.Precondition, "claimed already"},
-		"find claimed":   {"GET", gateway.RouteFindRequest + "?code=DEF456", nil, op, 412, gateway.Precondition, "claimed already"},
+		"claimed twice":  {"POST", gateway.RouteClaim, claim("DEF456"), op, 412, gateway.Precondition, "claimed already, as request 2 for machine " + machine},
+		"find claimed":   {"GET", gateway.RouteFindRequest + "?code=DEF456", nil, op, 412, gateway.Precondition, "claimed already, as request 2 for machine " + machine},
+		"another key":    {"POST", gateway.RouteClaim, gateway.ClaimBody{ProvisionCode: "ABC123", KeyFingerprint: strings.Repeat("0", 64)}, op, 412, gateway.Precondition, "another machine's now"},
 		"no such status": {"POST", gateway.RouteRequestStatus + "?id=99", nil, op, 404, gateway.NotFound, "no claimed request"},
 		"not claimed":    {"POST", gateway.RouteRequestStatus + "?id=1", nil, op, 404, gateway.NotFound, "no claimed request"},
 		"bad id":         {"POST", gateway.RouteRequestStatus + "?id=x", nil, op, 400, gateway.BadRequest, "id: "},
@@ -339,6 +347,63 @@ func TestBadOperator(t *testing.T) {
 	k := ok[gateway.APIKeyPayload](t, f.call(f.http, "POST", gateway.RouteAPIKeys, gateway.APIKeyBody{Name: "desk"}, op))
 	f.key, f.secr = k.ID, gateway.Secret(k.Secret)
 	f.claim("ABC123")
+	// Who claimed a code, and as what, is nobody else's business.
+	for _, r := range []reply{
+		f.call(f.http, "POST", gateway.RouteClaim, claim("DEF456"), asOperator(f)),
+		f.call(f.http, "GET", gateway.RouteFindRequest+"?code=DEF456", nil, asOperator(f)),
+	} {
+		r.want(t, 412, gateway.Precondition, "the code was claimed already")
+		if strings.Contains(r.rawText, "request 2") || strings.Contains(r.rawText, machine) {
+			t.Errorf("another operator is told %s", r.rawText)
+		}
+	}
+}
+
+// TestClaimOfWhatWasShown: a claim that names the key takes that machine only.
+func TestClaimOfWhatWasShown(t *testing.T) {
+	f := newFixture(t)
+	d := f.announce("ABC123")
+	shown := ok[gateway.FindPayload](t, f.call(f.http, "GET", gateway.RouteFindRequest+"?code=ABC123", nil, asOperator(f))).KeyFingerprint
+	body := gateway.ClaimBody{ProvisionCode: "ABC123", KeyFingerprint: shown}
+	claim := func() reply { return f.call(f.http, "POST", gateway.RouteClaim, body, asOperator(f)) }
+
+	f.clock.add(5*time.Minute + store.Reserved)
+	f.announce("ABC123") // by another key
+	claim().want(t, 412, gateway.Precondition, "the code is another machine's now")
+	if r, err := f.store.RequestByID(t.Context(), 2); err != nil || !r.Claimed.IsZero() {
+		t.Errorf("the machine that was not shown was claimed: %v", err)
+	}
+	f.clock.add(5*time.Minute + store.Reserved)
+	ok[gateway.SessionPayload](t, f.call(f.http, "POST", gateway.RouteAnnounce, gateway.AnnounceBody{Code: "ABC123", CSR: newCSR(t, d.key, "x")}))
+	body.KeyFingerprint = strings.ToUpper(shown)
+	ok[gateway.ClaimPayload](t, claim())
+}
+
+// TestRevokedOnTheWay: a machine that is revoked after its claim is told so, at
+// each step that is left.
+func TestRevokedOnTheWay(t *testing.T) {
+	g := &gate{entered: make(chan struct{}), open: make(chan struct{})}
+	f := newFixture(t, gated(g))
+	revoke := func(id string) {
+		ok[gateway.RevokePayload](t, f.call(f.http, "POST", gateway.RouteRevoke, gateway.RevokeBody{MachineID: id}, asOperator(f)))
+	}
+	d := f.announce("ABC123")
+	revoke(f.claim("ABC123").MachineID)
+	d.find().want(t, 401, gateway.Unauthorized, "the machine is revoked")
+
+	d = f.claimed("DEF456")
+	revoke(d.man.MachineID)
+	d.sign(d.body()).want(t, 401, gateway.Unauthorized, "the machine is revoked")
+
+	d = f.claimed("GHJ789")
+	b, answer := d.body(), make(chan reply, 1)
+	go func() { answer <- d.sign(b) }()
+	<-g.entered
+	revoke(d.man.MachineID)
+	close(g.open)
+	r := <-answer
+	r.want(t, 401, gateway.Unauthorized, "the machine is revoked")
+	d.nothingIssued()
 }
 
 func TestUnannounced(t *testing.T) {

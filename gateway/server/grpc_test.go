@@ -78,7 +78,9 @@ func grpcExchange(t *testing.T, f *fixture) []string {
 	if err != nil || p.GetBoard().GetSerial() != testBoard.Serial || p.GetExpires().AsTime().IsZero() {
 		t.Errorf("find request: %v, %v", p, err)
 	}
-	claim, err := c.ClaimRequest(op, &pb.ClaimRequestRequest{ProvisionCode: "grpc-01"})
+	_, err = c.ClaimRequest(op, &pb.ClaimRequestRequest{ProvisionCode: "GRPC01", KeyFingerprint: "another"}, grpc.Trailer(&tr))
+	refused(t, err, tr, gateway.Precondition, "another machine's now")
+	claim, err := c.ClaimRequest(op, &pb.ClaimRequestRequest{ProvisionCode: "grpc-01", KeyFingerprint: p.GetKeyFingerprint()})
 	if err != nil {
 		t.Fatal(err)
 	}

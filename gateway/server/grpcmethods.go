@@ -75,7 +75,7 @@ func (d *grpcDoor) FindRequest(ctx context.Context, r *pb.FindRequestRequest) (*
 
 // ClaimRequest translates Service.ClaimRequest.
 func (d *grpcDoor) ClaimRequest(ctx context.Context, r *pb.ClaimRequestRequest) (*pb.ClaimRequestResponse, error) {
-	c, err := d.service.ClaimRequest(ctx, d.caller(ctx), r.GetProvisionCode())
+	c, err := d.service.ClaimRequest(ctx, d.caller(ctx), r.GetProvisionCode(), r.GetKeyFingerprint())
 	if err != nil {
 		return nil, err
 	}

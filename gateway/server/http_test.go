@@ -110,7 +110,7 @@ func TestInternal(t *testing.T) {
 	if err := f.store.Close(); err != nil {
 		t.Fatal(err)
 	}
-	r := f.call(f.http, "GET", gateway.RouteFindManifest+"?code=ABC123", nil)
+	r := f.call(f.http, "GET", gateway.RouteFindManifest+"?code=ABC123", nil, withBearer("x"))
 	r.want(t, 500, gateway.Internal, "internal error: the gateway's log says more")
 	if !strings.Contains(f.log.String(), "looking up the code: ") {
 		t.Errorf("the log does not say what failed: %s", f.log)

@@ -61,7 +61,7 @@ func (d *httpDoor) claim(w http.ResponseWriter, r *http.Request) error {
 	if err := d.readBody(r, &b); err != nil {
 		return err
 	}
-	c, err := d.service.ClaimRequest(r.Context(), d.caller(r), b.ProvisionCode)
+	c, err := d.service.ClaimRequest(r.Context(), d.caller(r), b.ProvisionCode, b.KeyFingerprint)
 	if err != nil {
 		return err
 	}

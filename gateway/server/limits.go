@@ -4,6 +4,7 @@ import (
 	"container/list"
 	"errors"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -12,7 +13,7 @@ import (
 	"github.com/mecha-org/mecha-agent/gateway"
 )
 
-// wrongWindow is the time over which wrong credentials of one address count
+// wrongWindow is the time over which wrong codes, tokens and keys count
 // (RFC 8628, section 5.1: brute force of the user code).
 const wrongWindow = 10 * time.Minute
 
@@ -28,14 +29,28 @@ type limiter struct {
 
 	mu      sync.Mutex
 	overall *rate.Limiter
-	pace    lru[*rate.Limiter]
-	wrong   lru[*misses] // apart from pace: requests that cost nothing must not flush it
+	pace    lru[netip.Prefix, *rate.Limiter]
+	wrong   lru[guesser, *misses] // apart from pace: requests that cost nothing must not flush it
 }
 
-// misses are the wrong credentials of one address.
-type misses struct {
-	times []time.Time // oldest first, at most Limits.WrongCodes
-	last  string      // what missOnce counted last
+// guesser is whom wrong guesses are held against: an address or, of an operator
+// who has shown an API key, that key, wherever it is used from.
+type guesser struct {
+	from netip.Prefix
+	key  string
+}
+
+func byAddress(from netip.Prefix) guesser { return guesser{from: from} }
+
+func byKey(key string) guesser { return guesser{key: key} }
+
+// misses are the wrong guesses of one guesser, oldest first and at most
+// Limits.WrongCodes.
+type misses []missed
+
+type missed struct {
+	when time.Time
+	code string // a user code that nothing proved, else empty
 }
 
 func newLimiter(l Limits, now func() time.Time) *limiter {
@@ -43,8 +58,8 @@ func newLimiter(l Limits, now func() time.Time) *limiter {
 		limits:  l,
 		now:     now,
 		overall: rate.NewLimiter(rate.Limit(l.Overall), max(1, int(l.Overall))),
-		pace:    newLRU[*rate.Limiter](maxAddresses),
-		wrong:   newLRU[*misses](maxAddresses),
+		pace:    newLRU[netip.Prefix, *rate.Limiter](maxAddresses),
+		wrong:   newLRU[guesser, *misses](maxAddresses),
 	}
 }
 
@@ -93,65 +108,60 @@ func take(l *rate.Limiter, now time.Time) time.Duration {
 }
 
 // guess refuses whoever has guessed wrong too often, right guesses included:
-// otherwise guessing would go on until it hits.
-func (l *limiter) guess(from netip.Prefix) error {
+// otherwise guessing would go on until it hits. It is asked before a user code is
+// looked up, which can be guessed, and not before a secret of 256 bits, which
+// cannot: whoever has the right one of those is not to pay for others at the same
+// address. A code that was counted in the window already is no new guess: agents
+// that announce nothing ask for theirs until it is claimed.
+func (l *limiter) guess(who guesser, code string) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.guessLocked(from)
-}
-
-func (l *limiter) guessLocked(from netip.Prefix) error {
-	m, ok := l.wrong.get(from)
-	if !ok {
-		return nil
-	}
-	now := l.now()
-	for len(m.times) > 0 && now.Sub(m.times[0]) >= wrongWindow {
-		m.times = m.times[1:]
-	}
-	if len(m.times) < l.limits.WrongCodes {
-		return nil
-	}
-	return tooMany(m.times[0].Add(wrongWindow).Sub(now),
-		"too many wrong codes, tokens or keys from this address")
-}
-
-// miss counts a wrong guess and returns err, or the refusal when other guesses
-// made at the same moment have reached the limit already.
-func (l *limiter) miss(from netip.Prefix, err error) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.missLocked(from, err)
-}
-
-func (l *limiter) missLocked(from netip.Prefix, err error) error {
-	if refusal := l.guessLocked(from); refusal != nil {
-		return refusal
-	}
-	m, ok := l.wrong.get(from)
-	if !ok {
-		m = &misses{}
-		l.wrong.put(from, m)
-	}
-	m.times = append(m.times, l.now())
+	_, err := l.guessLocked(who, code)
 	return err
 }
 
-// missOnce is miss, but asking the same again counts no second time: agents that
-// announce nothing have to ask for a code until it is claimed.
-func (l *limiter) missOnce(from netip.Prefix, what string, err error) error {
+// guessLocked also says whether the code was counted already.
+func (l *limiter) guessLocked(who guesser, code string) (counted bool, err error) {
+	m, ok := l.wrong.get(who)
+	if !ok {
+		return false, nil
+	}
+	now := l.now()
+	for len(*m) > 0 && now.Sub((*m)[0].when) >= wrongWindow {
+		*m = (*m)[1:]
+	}
+	if code != "" && slices.ContainsFunc(*m, func(w missed) bool { return w.code == code }) {
+		return true, nil
+	}
+	if len(*m) < l.limits.WrongCodes {
+		return false, nil
+	}
+	whose := "from this address"
+	if who.key != "" {
+		whose = "by this API key"
+	}
+	return false, tooMany((*m)[0].when.Add(wrongWindow).Sub(now), "too many wrong codes, tokens or keys "+whose)
+}
+
+// miss counts a wrong guess and returns err, or the refusal when the limit is
+// reached, be it by guesses made at the same moment. code is a user code that no
+// secret came with, else empty: it counts once in the window.
+func (l *limiter) miss(who guesser, code string, err error) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if m, ok := l.wrong.get(from); ok && m.last == what {
-		if refusal := l.guessLocked(from); refusal != nil {
-			return refusal
-		}
+	counted, refusal := l.guessLocked(who, code)
+	switch {
+	case refusal != nil:
+		return refusal
+	case counted:
 		return err
 	}
-	err = l.missLocked(from, err)
-	if m, ok := l.wrong.get(from); ok {
-		m.last = what
+	m, ok := l.wrong.get(who)
+	if !ok {
+		m = &misses{}
+		l.wrong.put(who, m)
 	}
+	*m = append(*m, missed{l.now(), code})
 	return err
 }
 
@@ -162,7 +172,7 @@ func (l *limiter) sweep() {
 	now := l.now()
 	l.pace.drop(func(p *rate.Limiter) bool { return p.TokensAt(now) >= float64(l.limits.Burst) })
 	l.wrong.drop(func(m *misses) bool {
-		return len(m.times) == 0 || now.Sub(m.times[len(m.times)-1]) >= wrongWindow
+		return len(*m) == 0 || now.Sub((*m)[len(*m)-1].when) >= wrongWindow
 	})
 }
 
@@ -171,47 +181,47 @@ func tooMany(wait time.Duration, why string) error {
 }
 
 // lru is a map of bounded size that forgets what was not used for longest.
-type lru[V any] struct {
+type lru[K comparable, V any] struct {
 	most  int
-	order *list.List // of *entry[V], newest first
-	items map[netip.Prefix]*list.Element
+	order *list.List // of *entry[K, V], newest first
+	items map[K]*list.Element
 }
 
-type entry[V any] struct {
-	key   netip.Prefix
+type entry[K comparable, V any] struct {
+	key   K
 	value V
 }
 
-func newLRU[V any](most int) lru[V] {
-	return lru[V]{most: most, order: list.New(), items: make(map[netip.Prefix]*list.Element)}
+func newLRU[K comparable, V any](most int) lru[K, V] {
+	return lru[K, V]{most: most, order: list.New(), items: make(map[K]*list.Element)}
 }
 
-func (c *lru[V]) get(k netip.Prefix) (V, bool) {
+func (c *lru[K, V]) get(k K) (V, bool) {
 	e, ok := c.items[k]
 	if !ok {
 		var none V
 		return none, false
 	}
 	c.order.MoveToFront(e)
-	return e.Value.(*entry[V]).value, true
+	return e.Value.(*entry[K, V]).value, true
 }
 
-func (c *lru[V]) put(k netip.Prefix, v V) {
+func (c *lru[K, V]) put(k K, v V) {
 	if c.order.Len() >= c.most {
 		c.remove(c.order.Back())
 	}
-	c.items[k] = c.order.PushFront(&entry[V]{k, v})
+	c.items[k] = c.order.PushFront(&entry[K, V]{k, v})
 }
 
-func (c *lru[V]) remove(e *list.Element) {
-	delete(c.items, e.Value.(*entry[V]).key)
+func (c *lru[K, V]) remove(e *list.Element) {
+	delete(c.items, e.Value.(*entry[K, V]).key)
 	c.order.Remove(e)
 }
 
-func (c *lru[V]) drop(stale func(V) bool) {
+func (c *lru[K, V]) drop(stale func(V) bool) {
 	for e := c.order.Back(); e != nil; {
 		prev := e.Prev()
-		if stale(e.Value.(*entry[V]).value) {
+		if stale(e.Value.(*entry[K, V]).value) {
 			c.remove(e)
 		}
 		e = prev

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/mecha-org/mecha-agent/gateway"
@@ -24,28 +25,38 @@ const (
 // FindRequest shows what stands behind a code, before the claim. With
 // unannounced codes on, one that nobody announced shows no board and no key.
 func (s *Service) FindRequest(ctx context.Context, c Caller, code string) (gateway.PendingRequest, error) {
-	if _, err := s.operator(ctx, c); err != nil {
+	by, err := s.operator(ctx, c)
+	if err != nil {
 		return gateway.PendingRequest{}, err
 	}
-	code, err := gateway.ParseCode(code)
+	code, err = gateway.ParseCode(code)
 	if err != nil {
 		return gateway.PendingRequest{}, fail(gateway.BadRequest, "code: %w", err)
+	}
+	if err := s.limits.guess(byKey(by), ""); err != nil {
+		return gateway.PendingRequest{}, err
 	}
 	req, err := s.store.RequestByCode(ctx, code, s.now())
 	switch {
 	case s.config.Unannounced && (errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrExpired)):
 		return gateway.PendingRequest{Expires: s.now().Add(s.config.CodeLife)}, nil
-	case err == nil && !req.Claimed.IsZero():
-		return gateway.PendingRequest{}, s.claimError(c, store.ErrClaimed)
 	case err != nil:
-		return gateway.PendingRequest{}, s.claimError(c, err)
+		return gateway.PendingRequest{}, s.codeError(by, err)
+	}
+	if err := s.limits.guess(byKey(by), ""); err != nil { // guesses at the same moment reached the limit
+		return gateway.PendingRequest{}, err
+	}
+	if !req.Claimed.IsZero() {
+		return gateway.PendingRequest{}, claimedAlready(by, req)
 	}
 	return gateway.PendingRequest{Board: req.Board, KeyFingerprint: req.KeyFingerprint, Expires: req.Expires}, nil
 }
 
-// ClaimRequest says yes to the machine that announced the code. A machine that
-// comes back with the key it had keeps its id.
-func (s *Service) ClaimRequest(ctx context.Context, c Caller, code string) (gateway.Claim, error) {
+// ClaimRequest says yes to the machine that announced the code; to none but the
+// one with that key when fingerprint is not empty, for a code can have changed
+// hands since FindRequest showed it. A machine that comes back with the key it
+// had keeps its id.
+func (s *Service) ClaimRequest(ctx context.Context, c Caller, code, fingerprint string) (gateway.Claim, error) {
 	by, err := s.operator(ctx, c)
 	if err != nil {
 		return gateway.Claim{}, err
@@ -54,19 +65,36 @@ func (s *Service) ClaimRequest(ctx context.Context, c Caller, code string) (gate
 	if err != nil {
 		return gateway.Claim{}, fail(gateway.BadRequest, "provisionCode: %w", err)
 	}
+	if err := s.limits.guess(byKey(by), ""); err != nil {
+		return gateway.Claim{}, err
+	}
 	now := s.now()
 	newID := newMachineID()
-	if s.config.Unannounced {
+	if s.config.Unannounced && fingerprint == "" {
 		if newID, err = s.claimUnannounced(ctx, code, newID, now); err != nil {
-			return gateway.Claim{}, err
+			return gateway.Claim{}, s.codeError(by, err)
 		}
 	}
-	req, err := s.store.Claim(ctx, code, newID, by, now, now.Add(s.config.Exchange))
+	req, err := s.store.Claim(ctx, code, strings.ToLower(fingerprint), newID, by, now, now.Add(s.config.Exchange))
+	if errors.Is(err, store.ErrClaimed) {
+		if req, e := s.store.RequestByCode(ctx, code, now); e == nil && !req.Claimed.IsZero() {
+			return gateway.Claim{}, claimedAlready(by, req)
+		}
+	}
 	if err != nil {
-		return gateway.Claim{}, s.claimError(c, err)
+		return gateway.Claim{}, s.codeError(by, err)
 	}
 	s.log.InfoContext(ctx, "code claimed", "request", req.ID, "machine", req.MachineID, "by", by, "key", req.KeyFingerprint)
 	return gateway.Claim{RequestID: req.ID, MachineID: req.MachineID}, nil
+}
+
+// claimedAlready tells the one who has claimed the code what came of it, since
+// the answer to that claim may have been lost, and nobody else.
+func claimedAlready(by string, req store.Request) error {
+	if req.ClaimedBy != by {
+		return fail(gateway.Precondition, "the code was claimed already")
+	}
+	return fail(gateway.Precondition, "the code was claimed already, as request %d for machine %s", req.ID, req.MachineID)
 }
 
 // claimUnannounced makes the request of a code that nobody announced, and
@@ -81,7 +109,7 @@ func (s *Service) claimUnannounced(ctx context.Context, code, id string, now tim
 		}
 	}
 	if err != nil {
-		return "", fmt.Errorf("storing the unannounced code: %w", err)
+		return "", err
 	}
 	if req.DeviceCode != (store.Hash{}) {
 		return id, nil
@@ -89,19 +117,22 @@ func (s *Service) claimUnannounced(ctx context.Context, code, id string, now tim
 	return machineIDFor(req.ID), nil
 }
 
-// claimError is what the store says of a code, in words for an operator.
-func (s *Service) claimError(c Caller, err error) error {
+// codeError is what the store says of a code, in words for an operator. A code
+// that is none counts as a wrong guess of that operator's key.
+func (s *Service) codeError(by string, err error) error {
 	switch {
 	case errors.Is(err, store.ErrNotFound):
-		return s.limits.miss(c.From, unknownCode())
+		return s.limits.miss(byKey(by), "", unknownCode())
 	case errors.Is(err, store.ErrExpired):
 		return unknownCode()
 	case errors.Is(err, store.ErrClaimed):
 		return fail(gateway.Precondition, "the code was claimed already")
+	case errors.Is(err, store.ErrMismatch):
+		return fail(gateway.Precondition, "the code is another machine's now: look it up again, and compare")
 	case errors.Is(err, store.ErrRevoked):
 		return fail(gateway.Precondition, "the machine with this key is revoked: it needs a new key")
 	}
-	return fmt.Errorf("looking up the code: %w", err)
+	return fmt.Errorf("reading or claiming the code: %w", err)
 }
 
 // RequestStatus tells whether a claimed request led to a certificate.

@@ -260,6 +260,7 @@ var testBoard = gateway.Board{Vendor: "Acme", Model: "Comet m", Serial: "C-100"}
 // device is a board in the middle of the exchange.
 type device struct {
 	f    *fixture
+	http *http.Client // nil: the fixture's
 	key  crypto.Signer
 	code string
 	sess gateway.SessionPayload
@@ -274,9 +275,16 @@ func (f *fixture) announce(code string) *device {
 	return d
 }
 
+func (d *device) client() *http.Client {
+	if d.http != nil {
+		return d.http
+	}
+	return d.f.http
+}
+
 func (d *device) find() reply {
 	d.f.t.Helper()
-	return d.f.call(d.f.http, "GET", gateway.RouteFindManifest+"?code="+d.code, nil, withBearer(d.sess.DeviceCode))
+	return d.f.call(d.client(), "GET", gateway.RouteFindManifest+"?code="+d.code, nil, withBearer(d.sess.DeviceCode))
 }
 
 func (f *fixture) claim(code string) gateway.ClaimPayload {
@@ -299,7 +307,7 @@ func (d *device) body() gateway.SignBody {
 
 func (d *device) sign(b gateway.SignBody) reply {
 	d.f.t.Helper()
-	return d.f.call(d.f.http, "POST", gateway.RouteSign, b)
+	return d.f.call(d.client(), "POST", gateway.RouteSign, b)
 }
 
 // nothingIssued checks that no certificate was recorded, for the request or any

@@ -165,34 +165,42 @@ func checkText(s string, most int) error {
 
 // FindManifest tells whether the code was claimed, and gives a new one-time
 // token when it was; a former token is void. A wrong device code is answered as
-// an unknown code is, and counts as one.
+// an unknown code is, and counts as one. No device code at all is a guess only
+// where unannounced codes are served; elsewhere it cannot hit.
 func (s *Service) FindManifest(ctx context.Context, c Caller, code string, deviceCode gateway.Secret) (gateway.Manifest, error) {
-	if err := s.limits.guess(c.From); err != nil {
-		return gateway.Manifest{}, err
-	}
 	code, err := gateway.ParseCode(code)
 	if err != nil {
 		return gateway.Manifest{}, fail(gateway.BadRequest, "code: %w", err)
 	}
+	plain := deviceCode == ""
+	if plain {
+		if !s.config.Unannounced {
+			return gateway.Manifest{}, unknownCode()
+		}
+		if err := s.limits.guess(byAddress(c.From), code); err != nil {
+			return gateway.Manifest{}, err
+		}
+	}
 	now := s.now()
 	req, err := s.store.RequestByCode(ctx, code, now)
-	plain := s.config.Unannounced && deviceCode == ""
+	announced := req.DeviceCode != store.Hash{}
 	switch {
 	case errors.Is(err, store.ErrExpired):
 		return gateway.Manifest{}, unknownCode()
 	case errors.Is(err, store.ErrNotFound) && plain:
-		return gateway.Manifest{}, s.limits.missOnce(c.From, code, notClaimed())
+		return gateway.Manifest{}, s.limits.miss(byAddress(c.From), code, notClaimed())
 	case errors.Is(err, store.ErrNotFound):
-		return gateway.Manifest{}, s.limits.miss(c.From, unknownCode())
+		return gateway.Manifest{}, s.limits.miss(byAddress(c.From), "", unknownCode())
 	case err != nil:
 		return gateway.Manifest{}, fmt.Errorf("looking up the code: %w", err)
-	}
-	announced := req.DeviceCode != store.Hash{}
-	if announced && !matches(req.DeviceCode, deviceCode) || !announced && !plain {
-		return gateway.Manifest{}, s.limits.miss(c.From, unknownCode())
-	}
-	if err := s.limits.guess(c.From); err != nil { // guesses at the same moment reached the limit
-		return gateway.Manifest{}, err
+	case plain && announced:
+		return gateway.Manifest{}, s.limits.miss(byAddress(c.From), code, unknownCode())
+	case plain:
+		if err := s.limits.guess(byAddress(c.From), code); err != nil { // guesses at the same moment reached the limit
+			return gateway.Manifest{}, err
+		}
+	case !matches(req.DeviceCode, deviceCode):
+		return gateway.Manifest{}, s.limits.miss(byAddress(c.From), "", unknownCode())
 	}
 	if req.Claimed.IsZero() {
 		if wait := s.polls.poll(req.ID); wait > 0 {
@@ -213,6 +221,8 @@ func (s *Service) FindManifest(ctx context.Context, c Caller, code string, devic
 	switch {
 	case errors.Is(err, store.ErrExpired), errors.Is(err, store.ErrNotFound):
 		return gateway.Manifest{}, unknownCode()
+	case errors.Is(err, store.ErrRevoked):
+		return gateway.Manifest{}, tokenError(err)
 	case err != nil:
 		return gateway.Manifest{}, fmt.Errorf("storing the token: %w", err)
 	}

@@ -36,9 +36,6 @@ func requestOf(token gateway.Secret) (int64, bool) {
 // never got its answer asks for the manifest again, which gives a new token, and
 // gets the certificate that was recorded for its key.
 func (s *Service) Sign(ctx context.Context, c Caller, r gateway.SignRequest) (gateway.Issued, error) {
-	if err := s.limits.guess(c.From); err != nil {
-		return gateway.Issued{}, err
-	}
 	switch r.Type {
 	case gateway.Provision:
 	case gateway.ReIssue:
@@ -69,19 +66,16 @@ func (s *Service) requestByToken(ctx context.Context, c Caller, token gateway.Se
 	wrong := fail(gateway.Unauthorized, "the token is wrong or was replaced by a newer one")
 	id, ok := requestOf(token)
 	if !ok {
-		return store.Request{}, s.limits.miss(c.From, wrong)
+		return store.Request{}, s.limits.miss(byAddress(c.From), "", wrong)
 	}
 	req, err := s.store.RequestByID(ctx, id)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
-		return store.Request{}, s.limits.miss(c.From, wrong)
+		return store.Request{}, s.limits.miss(byAddress(c.From), "", wrong)
 	case err != nil:
 		return store.Request{}, fmt.Errorf("looking up the token: %w", err)
 	case !matches(req.Token, token):
-		return store.Request{}, s.limits.miss(c.From, wrong)
-	}
-	if err := s.limits.guess(c.From); err != nil { // guesses at the same moment reached the limit
-		return store.Request{}, err
+		return store.Request{}, s.limits.miss(byAddress(c.From), "", wrong)
 	}
 	now := s.now()
 	switch {
@@ -157,7 +151,10 @@ func (s *Service) issue(ctx context.Context, token gateway.Secret, csr *x509.Cer
 		NotAfter:       cert.NotAfter,
 		PEM:            text,
 	})
-	if err != nil {
+	switch {
+	case errors.Is(err, store.ErrRevoked): // while it was being signed
+		return gateway.Issued{}, tokenError(err)
+	case err != nil:
 		return gateway.Issued{}, fmt.Errorf("recording the certificate: %w", err)
 	}
 	s.log.InfoContext(ctx, "certificate issued", "request", req.ID, "machine", req.MachineID,
@@ -197,16 +194,16 @@ func (s *Service) signUnannounced(ctx context.Context, c Caller, r gateway.SignR
 	wrong := fail(gateway.Unauthorized, "machine_id is unknown or its time is over")
 	id, ok := requestOfMachine(r.MachineID)
 	if !ok {
-		return gateway.Issued{}, s.limits.miss(c.From, wrong)
+		return gateway.Issued{}, s.limits.miss(byAddress(c.From), "", wrong)
 	}
 	req, err := s.store.RequestByID(ctx, id)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
-		return gateway.Issued{}, s.limits.miss(c.From, wrong)
+		return gateway.Issued{}, s.limits.miss(byAddress(c.From), "", wrong)
 	case err != nil:
 		return gateway.Issued{}, fmt.Errorf("looking up the machine: %w", err)
 	case req.DeviceCode != store.Hash{}, req.Claimed.IsZero(), req.MachineID != r.MachineID:
-		return gateway.Issued{}, s.limits.miss(c.From, wrong)
+		return gateway.Issued{}, s.limits.miss(byAddress(c.From), "", wrong)
 	case !s.now().Before(req.Expires):
 		return gateway.Issued{}, wrong
 	}

@@ -18,9 +18,15 @@ var (
 	ErrTaken    = errors.New("code is in use")
 	ErrExpired  = errors.New("code has expired")
 	ErrClaimed  = errors.New("code was claimed already")
+	ErrMismatch = errors.New("code is another key's")
 	ErrRevoked  = errors.New("machine is revoked")
 	ErrUsed     = errors.New("token was used already")
 )
+
+// Reserved is how long after its end a code stays with the key that announced
+// it. An operator who reads a code that has just expired off one machine is not
+// to find another one's behind it.
+const Reserved = time.Hour
 
 // Hash is the SHA-256 of a gateway.Secret.
 type Hash [32]byte
@@ -70,9 +76,10 @@ type APIKey struct {
 // at t is over at t and still there the moment before.
 type Store interface {
 	// AddRequest stores an announced code and returns its id. ErrTaken when
-	// another request with that code has not expired at r.Created. An expired
-	// one gives up its code to the new one. Of r it takes what a device
-	// announces: Code, DeviceCode, KeyFingerprint, Board, Created and Expires.
+	// another request with that code has not expired at r.Created, or has the
+	// key of another and expired less than Reserved before. Else an expired one
+	// gives up its code to the new one. Of r it takes what a device announces:
+	// Code, DeviceCode, KeyFingerprint, Board, Created and Expires.
 	AddRequest(ctx context.Context, r Request) (int64, error)
 	// RequestByCode returns ErrNotFound for a code that nobody announced and
 	// ErrExpired for one whose time is over at now.
@@ -80,12 +87,13 @@ type Store interface {
 	// RequestByID returns ErrNotFound when there is none, expired ones included.
 	RequestByID(ctx context.Context, id int64) (Request, error)
 	// Claim marks the request as claimed, in one transaction with the making of
-	// the machine. The machine is the one that already has the request's key, if
+	// the machine. ErrMismatch when fingerprint is not empty and not that of the
+	// request's key. The machine is the one that already has the request's key, if
 	// it is not revoked (ErrRevoked when it is, and when a revoked machine ever
 	// had a certificate for that key), else a new one named newID. A request
 	// without a key gets a new one always. ErrNotFound, ErrExpired, ErrClaimed.
 	// Expires becomes until.
-	Claim(ctx context.Context, code, newID, by string, now, until time.Time) (Request, error)
+	Claim(ctx context.Context, code, fingerprint, newID, by string, now, until time.Time) (Request, error)
 	// SetToken replaces the request's one-time token; a former one is void. The
 	// zero Hash takes it away. ErrNotFound also for a request that nobody
 	// claimed, ErrExpired once the exchange is over, ErrRevoked.

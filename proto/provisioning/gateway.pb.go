@@ -599,8 +599,11 @@ func (x *FindRequestResponse) GetExpires() *timestamppb.Timestamp {
 type ClaimRequestRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	ProvisionCode string                 `protobuf:"bytes,1,opt,name=provision_code,json=provisionCode,proto3" json:"provision_code,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// The key that FindRequest showed, which must still be the one behind the
+	// code; empty takes any.
+	KeyFingerprint string `protobuf:"bytes,2,opt,name=key_fingerprint,json=keyFingerprint,proto3" json:"key_fingerprint,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *ClaimRequestRequest) Reset() {
@@ -636,6 +639,13 @@ func (*ClaimRequestRequest) Descriptor() ([]byte, []int) {
 func (x *ClaimRequestRequest) GetProvisionCode() string {
 	if x != nil {
 		return x.ProvisionCode
+	}
+	return ""
+}
+
+func (x *ClaimRequestRequest) GetKeyFingerprint() string {
+	if x != nil {
+		return x.KeyFingerprint
 	}
 	return ""
 }
@@ -1212,9 +1222,10 @@ const file_provisioning_gateway_proto_rawDesc = "" +
 	"\x13FindRequestResponse\x12)\n" +
 	"\x05board\x18\x01 \x01(\v2\x13.provisioning.BoardR\x05board\x12'\n" +
 	"\x0fkey_fingerprint\x18\x02 \x01(\tR\x0ekeyFingerprint\x124\n" +
-	"\aexpires\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\aexpires\"<\n" +
+	"\aexpires\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\aexpires\"e\n" +
 	"\x13ClaimRequestRequest\x12%\n" +
-	"\x0eprovision_code\x18\x01 \x01(\tR\rprovisionCode\"T\n" +
+	"\x0eprovision_code\x18\x01 \x01(\tR\rprovisionCode\x12'\n" +
+	"\x0fkey_fingerprint\x18\x02 \x01(\tR\x0ekeyFingerprint\"T\n" +
 	"\x14ClaimRequestResponse\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\x03R\trequestId\x12\x1d\n" +

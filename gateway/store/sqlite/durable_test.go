@@ -46,7 +46,7 @@ func writeForever(ctx context.Context, path string) error {
 			return err
 		}
 		fmt.Println("added", id, name)
-		if _, err := s.Claim(ctx, name, "m"+name, "op", start, until); err != nil {
+		if _, err := s.Claim(ctx, name, "", "m"+name, "op", start, until); err != nil {
 			return err
 		}
 		fmt.Println("claimed", id, name)
@@ -159,7 +159,7 @@ func TestTwoHandles(t *testing.T) {
 		errs := make(chan error)
 		for j := range 8 {
 			go func() {
-				_, err := handles[j%2].Claim(t.Context(), code, fmt.Sprint("m", i, "-", j), "op", start, until)
+				_, err := handles[j%2].Claim(t.Context(), code, "", fmt.Sprint("m", i, "-", j), "op", start, until)
 				errs <- err
 			}()
 		}

@@ -7,7 +7,8 @@ const (
 	qRequestByID    = "SELECT " + requestColumns + " FROM requests WHERE id = ?"
 	qRequestByToken = "SELECT " + requestColumns + " FROM requests WHERE token = ?"
 
-	qGiveUpCode = "UPDATE requests SET holds = 0 WHERE code = ?1 AND holds = 1 AND expires <= ?2"
+	qGiveUpCode = "UPDATE requests SET holds = 0 WHERE code = ?1 AND holds = 1 AND expires <= ?2" +
+		" AND (key_fingerprint = ?3 OR expires <= ?4)"
 	qAddRequest = "INSERT INTO requests (code, device_code, key_fingerprint, created, expires, " + boardColumns + ")" +
 		" VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)" +
 		" ON CONFLICT (code) WHERE holds = 1 DO NOTHING RETURNING id"

@@ -25,7 +25,7 @@ func over(end, now time.Time) bool { return micros(end) <= micros(now) }
 // AddRequest implements store.Store.
 func (s *Store) AddRequest(ctx context.Context, r store.Request) (id int64, err error) {
 	err = s.write(ctx, "storing a request", func(t tx) error {
-		if _, err := t.exec(qGiveUpCode, r.Code, micros(r.Created)); err != nil {
+		if _, err := t.exec(qGiveUpCode, r.Code, micros(r.Created), r.KeyFingerprint, micros(r.Created.Add(-store.Reserved))); err != nil {
 			return err
 		}
 		args := []any{r.Code, hash(r.DeviceCode), r.KeyFingerprint, micros(r.Created), micros(r.Expires)}
@@ -60,7 +60,7 @@ func (s *Store) RequestByID(ctx context.Context, id int64) (store.Request, error
 }
 
 // Claim implements store.Store.
-func (s *Store) Claim(ctx context.Context, code, newID, by string, now, until time.Time) (claimed store.Request, err error) {
+func (s *Store) Claim(ctx context.Context, code, fingerprint, newID, by string, now, until time.Time) (claimed store.Request, err error) {
 	err = s.write(ctx, "claiming a code", func(t tx) error {
 		r, err := scanRequest(t.row(qRequestByCode, code))
 		switch {
@@ -70,6 +70,8 @@ func (s *Store) Claim(ctx context.Context, code, newID, by string, now, until ti
 			return store.ErrExpired
 		case !r.Claimed.IsZero():
 			return store.ErrClaimed
+		case fingerprint != "" && fingerprint != r.KeyFingerprint:
+			return store.ErrMismatch
 		}
 		machine, err := t.machineFor(r, newID, now)
 		if err != nil {

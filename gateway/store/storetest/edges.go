@@ -49,7 +49,7 @@ func oddCharacters(h harness) {
 		r.Board = gateway.Board{Vendor: s, Model: s + "1", Serial: s + "2", SoC: s + "3", Revision: s + "4", Architecture: s + "5"}
 		r.ID = h.add(r)
 		same(h, "request", h.byID(r.ID), r)
-		got, err := h.Claim(ctx, r.Code, "machine "+s, "by "+s, now, r.Expires)
+		got, err := h.Claim(ctx, r.Code, "", "machine "+s, "by "+s, now, r.Expires)
 		h.want("Claim", err, nil)
 		r.Claimed, r.ClaimedBy, r.MachineID = now, "by "+s, "machine "+s
 		same(h, "claimed request", got, r)
@@ -82,7 +82,7 @@ func calls(s store.Store, id int64) map[string]func(ctx context.Context) error {
 		"RequestByCode": func(ctx context.Context) error { _, err := s.RequestByCode(ctx, "ABC123", now); return err },
 		"RequestByID":   func(ctx context.Context) error { _, err := s.RequestByID(ctx, id); return err },
 		"Claim": func(ctx context.Context) error {
-			_, err := s.Claim(ctx, "DEF456", "m2", "op", now, now.Add(life))
+			_, err := s.Claim(ctx, "DEF456", "", "m2", "op", now, now.Add(life))
 			return err
 		},
 		"SetToken":       func(ctx context.Context) error { return s.SetToken(ctx, id, secret("new"), now, now.Add(life)) },
@@ -124,7 +124,7 @@ func cancelled(h harness) {
 	_, err := h.RequestByCode(h.Context(), "NEW000", now)
 	h.want("a request that was cancelled", err, store.ErrNotFound)
 	// The store goes on.
-	_, err = h.Claim(h.Context(), "DEF456", "m2", "op", now, now.Add(life))
+	_, err = h.Claim(h.Context(), "DEF456", "", "m2", "op", now, now.Add(life))
 	h.want("Claim", err, nil)
 }
 

@@ -38,7 +38,7 @@ func claimOnce(h harness) {
 	var winner atomic.Value
 	race(h, store.ErrClaimed, func(i int) error {
 		name := fmt.Sprintf("m%02d", i)
-		r, err := h.Claim(h.Context(), "ABC123", name, "op-"+name, now, now.Add(life))
+		r, err := h.Claim(h.Context(), "ABC123", "", name, "op-"+name, now, now.Add(life))
 		if err == nil {
 			winner.Store(r)
 		}
@@ -65,7 +65,7 @@ func claimOneKey(h harness) {
 	var wg sync.WaitGroup
 	for i := range many {
 		wg.Go(func() {
-			_, err := h.Claim(h.Context(), fmt.Sprintf("CODE%02d", i), fmt.Sprintf("m%02d", i), "op", now, now.Add(life))
+			_, err := h.Claim(h.Context(), fmt.Sprintf("CODE%02d", i), "", fmt.Sprintf("m%02d", i), "op", now, now.Add(life))
 			h.want("Claim", err, nil)
 		})
 	}
@@ -78,10 +78,10 @@ func announceOnce(h harness) {
 		_, err := h.AddRequest(h.Context(), request("ABC123", fmt.Sprintf("key %d", i)))
 		return err
 	})
-	// And when the code is free again because its time is over.
+	// And when the code is anybody's again because its time is over.
 	race(h, store.ErrTaken, func(i int) error {
 		r := request("ABC123", fmt.Sprintf("key %d", i))
-		r.Created, r.Expires = r.Created.Add(life), r.Expires.Add(life)
+		r.Created, r.Expires = r.Created.Add(life+store.Reserved), r.Expires.Add(life+store.Reserved)
 		_, err := h.AddRequest(h.Context(), r)
 		return err
 	})
@@ -126,7 +126,7 @@ func everythingAtOnce(h harness) {
 		wg.Go(func() {
 			id, err := h.AddRequest(ctx, request("CODE"+name, "key "+name))
 			h.want("AddRequest", err, nil)
-			_, err = h.Claim(ctx, "CODE"+name, "m"+name, "op", now, now.Add(life))
+			_, err = h.Claim(ctx, "CODE"+name, "", "m"+name, "op", now, now.Add(life))
 			h.want("Claim", err, nil)
 			h.want("SetToken", h.SetToken(ctx, id, secret(name), now, now.Add(life)), nil)
 			r, err := h.UseToken(ctx, secret(name), now)

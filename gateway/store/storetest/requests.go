@@ -51,7 +51,7 @@ func takenCode(h harness) {
 	h.want("the same code, a second before its end", err, store.ErrTaken)
 
 	// A claimed code stays taken until the exchange is over.
-	if _, err := h.Claim(h.Context(), "ABC123", "m1", "op", now, now.Add(3*life)); err != nil {
+	if _, err := h.Claim(h.Context(), "ABC123", "", "m1", "op", now, now.Add(3*life)); err != nil {
 		h.Fatal(err)
 	}
 	second.Created = now.Add(2 * life)
@@ -68,7 +68,7 @@ func codeEnd(h harness) {
 	got, err := h.RequestByCode(h.Context(), "ABC123", end)
 	h.want("at the end", err, store.ErrExpired)
 	same(h, "an expired request by its code", got, store.Request{})
-	_, err = h.Claim(h.Context(), "ABC123", "m1", "op", end, end.Add(life))
+	_, err = h.Claim(h.Context(), "ABC123", "", "m1", "op", end, end.Add(life))
 	h.want("a claim at the end", err, store.ErrExpired)
 	same(h, "an expired request by its id", h.byID(id).Code, "ABC123")
 	if ms := h.allMachines(); len(ms) != 0 {
@@ -76,10 +76,41 @@ func codeEnd(h harness) {
 	}
 }
 
+// codeReserved: a code that has ended waits for its own key, and then only is
+// anybody's.
+func codeReserved(h harness) {
+	h.add(request("ABC123", "key 1"))
+	end := now.Add(life)
+	another := request("ABC123", "key 2")
+	for _, at := range []time.Time{end, end.Add(store.Reserved - time.Second)} {
+		another.Created, another.Expires = at, at.Add(life)
+		_, err := h.AddRequest(h.Context(), another)
+		h.want("the code of another key", err, store.ErrTaken)
+		_, err = h.RequestByCode(h.Context(), "ABC123", at)
+		h.want("the reserved code", err, store.ErrExpired)
+	}
+	own := request("ABC123", "key 1")
+	own.Created, own.Expires = end, end.Add(life)
+	id := h.add(own)
+	got, err := h.RequestByCode(h.Context(), "ABC123", end)
+	h.want("RequestByCode", err, nil)
+	same(h, "request of the key's own code", got.ID, id)
+
+	// The same after a claim, from the end of the exchange on.
+	end = end.Add(10 * life)
+	_, err = h.Claim(h.Context(), "ABC123", "", "m1", "op", own.Created, end)
+	h.want("Claim", err, nil)
+	another.Created = end.Add(store.Reserved - time.Second)
+	_, err = h.AddRequest(h.Context(), another)
+	h.want("a code that another key's exchange had", err, store.ErrTaken)
+	another.Created = end.Add(store.Reserved)
+	h.add(another)
+}
+
 func codeUsedAgain(h harness) {
 	old := h.add(request("ABC123", "key 1"))
 	next := request("ABC123", "key 2")
-	next.Created = now.Add(life)
+	next.Created = now.Add(life + store.Reserved)
 	next.Expires = next.Created.Add(life)
 	id := h.add(next)
 
@@ -87,7 +118,7 @@ func codeUsedAgain(h harness) {
 	h.want("RequestByCode", err, nil)
 	same(h, "request of the code", got.ID, id)
 	same(h, "the former request by its id", h.byID(old).KeyFingerprint, "key 1")
-	r, err := h.Claim(h.Context(), "ABC123", "m2", "op", next.Created, next.Expires)
+	r, err := h.Claim(h.Context(), "ABC123", "", "m2", "op", next.Created, next.Expires)
 	h.want("Claim", err, nil)
 	same(h, "key of what was claimed", r.KeyFingerprint, "key 2")
 	if !h.byID(old).Claimed.IsZero() {
@@ -96,7 +127,7 @@ func codeUsedAgain(h harness) {
 
 	// The same after an exchange that was claimed and ended.
 	third := request("ABC123", "key 3")
-	third.Created = next.Expires
+	third.Created = next.Expires.Add(store.Reserved)
 	third.Expires = third.Created.Add(life)
 	h.add(third)
 	same(h, "machine of the second request", h.byID(id).MachineID, "m2")
@@ -106,7 +137,7 @@ func claim(h harness) {
 	want := request("ABC123", "key")
 	want.ID = h.add(want)
 	at, until := now.Add(time.Minute), now.Add(time.Hour)
-	got, err := h.Claim(h.Context(), "ABC123", "machine-1", "operator-1", at, until)
+	got, err := h.Claim(h.Context(), "ABC123", "", "machine-1", "operator-1", at, until)
 	h.want("Claim", err, nil)
 	want.Claimed, want.ClaimedBy, want.MachineID, want.Expires = at, "operator-1", "machine-1", until
 	same(h, "what Claim returns", got, want)
@@ -126,16 +157,37 @@ func claim(h harness) {
 	}
 }
 
+// claimOfKey: a claim for the key that an operator saw takes no other.
+func claimOfKey(h harness) {
+	id := h.add(request("ABC123", "key 2"))
+	_, err := h.Claim(h.Context(), "ABC123", "key 1", "m1", "op", now, now.Add(life))
+	h.want("a claim for another key", err, store.ErrMismatch)
+	if !h.byID(id).Claimed.IsZero() || len(h.allMachines()) != 0 {
+		h.Error("the refused claim was stored")
+	}
+	r, err := h.Claim(h.Context(), "ABC123", "key 2", "m1", "op", now, now.Add(life))
+	h.want("a claim for the key", err, nil)
+	same(h, "machine", r.MachineID, "m1")
+	_, err = h.Claim(h.Context(), "ABC123", "key 1", "m2", "op", now, now.Add(life))
+	h.want("a second claim, for another key", err, store.ErrClaimed)
+
+	nobodys := request("DEF456", "")
+	nobodys.DeviceCode = store.Hash{}
+	h.add(nobodys)
+	_, err = h.Claim(h.Context(), "DEF456", "key 1", "m3", "op", now, now.Add(life))
+	h.want("a claim for a key where there is none", err, store.ErrMismatch)
+}
+
 func claimRefused(h harness) {
-	_, err := h.Claim(h.Context(), "NOBODY", "m1", "op", now, now.Add(life))
+	_, err := h.Claim(h.Context(), "NOBODY", "", "m1", "op", now, now.Add(life))
 	h.want("an unknown code", err, store.ErrNotFound)
 	first := h.claimed("ABC123", "key", "m1")
-	_, err = h.Claim(h.Context(), "ABC123", "m2", "another", now, now.Add(2*life))
+	_, err = h.Claim(h.Context(), "ABC123", "", "m2", "another", now, now.Add(2*life))
 	h.want("a claimed code", err, store.ErrClaimed)
 	same(h, "the first claim", h.byID(first.ID), first)
 
 	h.add(request("DEF456", "another key"))
-	_, err = h.Claim(h.Context(), "DEF456", "m1", "op", now, now.Add(life))
+	_, err = h.Claim(h.Context(), "DEF456", "", "m1", "op", now, now.Add(life))
 	if err == nil {
 		h.Error("two keys have one machine id")
 	}
@@ -150,7 +202,7 @@ func claimKnownKey(h harness) {
 	again := request("DEF456", "key")
 	again.Board.Revision = "2.0"
 	h.add(again)
-	r, err := h.Claim(h.Context(), "DEF456", "m2", "op", now, now.Add(life))
+	r, err := h.Claim(h.Context(), "DEF456", "", "m2", "op", now, now.Add(life))
 	h.want("Claim", err, nil)
 	same(h, "machine", r.MachineID, "m1")
 	ms := h.allMachines()
@@ -181,7 +233,7 @@ func claimRevokedKey(h harness) {
 	h.revoke("m1", now)
 	for code, key := range map[string]string{"DEF456": "first key", "GHJ789": "second key"} {
 		id := h.add(request(code, key))
-		_, err := h.Claim(h.Context(), code, "m2", "op", now, now.Add(life))
+		_, err := h.Claim(h.Context(), code, "", "m2", "op", now, now.Add(life))
 		h.want("a claim for the "+key+" of a revoked machine", err, store.ErrRevoked)
 		if !h.byID(id).Claimed.IsZero() {
 			h.Error("the refused claim was stored")
@@ -192,7 +244,7 @@ func claimRevokedKey(h harness) {
 	h.claimed("KMN123", "third key", "m3")
 	h.revoke("m3", now)
 	h.add(request("PQR456", "third key"))
-	_, err := h.Claim(h.Context(), "PQR456", "m4", "op", now, now.Add(life))
+	_, err := h.Claim(h.Context(), "PQR456", "", "m4", "op", now, now.Add(life))
 	h.want("a claim for the key of a machine revoked early", err, store.ErrRevoked)
 	same(h, "machines", len(h.allMachines()), 2)
 }
@@ -205,7 +257,7 @@ func sweep(h harness) {
 	done := h.claimed("DNE000", "key 3", "m1")
 	replaced := h.add(request("DEAD11", "key 4"))
 	again := request("DEAD11", "key 5")
-	again.Created, again.Expires = now.Add(life), now.Add(10*life)
+	again.Created, again.Expires = now.Add(life+store.Reserved), now.Add(10*life+store.Reserved)
 	kept := h.add(again)
 
 	n, err := h.Sweep(h.Context(), now.Add(life))

@@ -23,8 +23,10 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		{"AddRequest", addRequest},
 		{"TakenCode", takenCode},
 		{"CodeLivesUntilItsEnd", codeEnd},
+		{"CodeReserved", codeReserved},
 		{"CodeUsedAgain", codeUsedAgain},
 		{"Claim", claim},
+		{"ClaimOfKey", claimOfKey},
 		{"ClaimRefused", claimRefused},
 		{"ClaimKnownKey", claimKnownKey},
 		{"ClaimWithoutKey", claimWithoutKey},
@@ -109,7 +111,7 @@ func (h harness) add(r store.Request) int64 {
 func (h harness) claimed(code, key, id string) store.Request {
 	h.Helper()
 	h.add(request(code, key))
-	r, err := h.Claim(h.Context(), code, id, "operator", now, now.Add(life))
+	r, err := h.Claim(h.Context(), code, "", id, "operator", now, now.Add(life))
 	if err != nil {
 		h.Fatalf("Claim: %v", err)
 	}
