@@ -46,6 +46,7 @@ type Identity struct {
 var (
 	ErrNone       = errors.New("the machine has no identity")
 	ErrUnverified = errors.New("the gateway's answer does not verify")
+	ErrClock      = errors.New("the clock of this machine is behind") // together with ErrUnverified; time mends it
 	ErrStorage    = errors.New("storing the identity")
 	ErrDamaged    = errors.New("the identity on disk is damaged")
 	ErrLocked     = errors.New("another process works on the identity")

@@ -27,7 +27,8 @@ const ClockSkew = 10 * time.Minute
 // the root, which is a self-signed CA, for TLS client authentication (RFC 5280,
 // section 6). Of the bundle only the intermediates of that chain are returned,
 // so that nothing unverified is stored. Each error wraps ErrUnverified and names
-// the check that failed.
+// the check that failed; the one of a certificate that is not valid yet wraps
+// ErrClock, too.
 func Verify(machineID string, pub crypto.PublicKey, answer gateway.Issued, now time.Time) (Identity, error) {
 	c, err := parseChain(answer)
 	if err != nil {
@@ -168,7 +169,7 @@ func checkValidity(leaf *x509.Certificate, now time.Time) error {
 		return fmt.Errorf("validity: it ends (%s) before it begins (%s)", to, from)
 	case leaf.NotBefore.After(now.Add(ClockSkew)):
 		return &hinted{
-			err:  fmt.Errorf("validity: it begins at %s, it is now %s", from, now.UTC().Format(time.RFC3339)),
+			err:  fmt.Errorf("validity: it begins at %s, it is now %s: %w", from, now.UTC().Format(time.RFC3339), ErrClock),
 			hint: "set the clock of this machine, or wait until it has the time from the network",
 		}
 	case !leaf.NotAfter.After(now):

@@ -169,6 +169,9 @@ func TestVerifyRefuses(t *testing.T) {
 			if got != (Identity{}) {
 				t.Error("an identity came with the error")
 			}
+			if early := strings.HasPrefix(c.says, "validity: it begins"); errors.Is(err, ErrClock) != early {
+				t.Errorf("%v: ErrClock is %t, want %t", err, !early, early)
+			}
 			if strings.HasPrefix(c.says, "validity: it begins") && !strings.Contains(gateway.HintOf(err), "clock") {
 				t.Errorf("hint %q does not speak of the clock", gateway.HintOf(err))
 			}
