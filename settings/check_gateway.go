@@ -7,16 +7,25 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 )
+
+// maxCAName leaves room for " Intermediate CA" in a common name of 64
+// characters (RFC 5280, appendix A.1).
+const maxCAName = 46
 
 func checkGateway(c *checker, g *Gateway) {
 	c.path("data", g.Data)
 	c.gatewayTLS(&g.TLS)
 	c.listening(g)
 
-	if n := utf8.RuneCountInString(g.CA.Name); n < 1 || n > 64 || strings.TrimSpace(g.CA.Name) == "" {
-		c.refuse("ca.name", "", "wants 1 to 64 characters, got %d", n)
+	name := g.CA.Name
+	switch n := utf8.RuneCountInString(name); {
+	case n < 1 || n > maxCAName:
+		c.refuse("ca.name", "", "wants 1 to %d characters, got %d", maxCAName, n)
+	case strings.TrimSpace(name) != name || strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }):
+		c.refuse("ca.name", "", "wants characters that print and none blank at the ends, got %s", quoted(name))
 	}
 	c.within("ca.validity", g.CA.Validity, time.Hour, 825*24*time.Hour)
 

@@ -30,8 +30,11 @@ type GatewayTLS struct {
 
 // GatewayCA is what the CA issues.
 type GatewayCA struct {
-	Name     string        `yaml:"name"`     // organisation in the CA's own certificates, 1 to 64 characters (RFC 5280, appendix A.1)
-	Validity time.Duration `yaml:"validity"` // of machine certificates, 1h to 825 days
+	Name string `yaml:"name"` // organisation in the CA's own certificates, 1 to 46 characters
+	// Validity of machine certificates, 1h to 825 days. The default is a year,
+	// since a machine does not renew its certificate by itself yet: what ends
+	// must be provisioned anew, and what is lost before can be revoked.
+	Validity time.Duration `yaml:"validity"`
 }
 
 // GatewayCodes is how codes are treated.
@@ -42,11 +45,12 @@ type GatewayCodes struct {
 	Unannounced bool          `yaml:"unannounced"` // serve agents of the original, which announce nothing
 }
 
-// GatewayLimits bounds what one address and all together may ask.
+// GatewayLimits bounds what one address and all together may ask. The defaults
+// let a hundred boards behind one NAT poll at the default interval.
 type GatewayLimits struct {
 	PerAddress  float64       `yaml:"per_address"`  // requests a second, sustained, above 0 to 10000
 	Burst       int           `yaml:"burst"`        // requests at once from one address, 1 to 10000
-	WrongCodes  int           `yaml:"wrong_codes"`  // wrong codes from one address in 10 minutes, 1 to 10000
+	WrongCodes  int           `yaml:"wrong_codes"`  // wrong codes, tokens and keys from one address, or wrong codes of one API key, in 10 minutes, 1 to 10000
 	Overall     float64       `yaml:"overall"`      // requests a second, all addresses together, PerAddress to 1000000
 	Body        int64         `yaml:"body"`         // bytes of a request, 4 KiB to 16 MiB
 	ReadTimeout time.Duration `yaml:"read_timeout"` // for one whole request, 1s to 5m
@@ -59,10 +63,10 @@ func DefaultGateway() Gateway {
 		Listen: "127.0.0.1:3000",
 		Data:   "~/.mecha/gateway",
 		TLS:    GatewayTLS{Mode: "off"},
-		CA:     GatewayCA{Name: "Mecha", Validity: 90 * 24 * time.Hour},
+		CA:     GatewayCA{Name: "Mecha", Validity: 365 * 24 * time.Hour},
 		Codes:  GatewayCodes{Life: 5 * time.Minute, Exchange: 15 * time.Minute, Interval: 5 * time.Second},
 		Limits: GatewayLimits{
-			PerAddress: 5, Burst: 20, WrongCodes: 10, Overall: 200,
+			PerAddress: 20, Burst: 60, WrongCodes: 10, Overall: 500,
 			Body: 64 << 10, ReadTimeout: 10 * time.Second,
 		},
 		Logging: Logging{Enabled: true, Level: "info"},
