@@ -7,6 +7,8 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -66,4 +68,16 @@ func sign(t testing.TB, l *Local, csr *x509.CertificateRequest, id string, at ti
 		t.Fatal(err)
 	}
 	return cert
+}
+
+// TestNoCAWithoutAClock: a CA made in 1970 would be over for good.
+func TestNoCAWithoutAClock(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "ca")
+	early := Options{Now: func() time.Time { return time.Unix(60, 0) }}
+	if _, err := Open(dir, early); !errors.Is(err, ErrClock) || gateway.HintOf(err) == "" {
+		t.Fatalf("got %v, want ErrClock with a hint", err)
+	}
+	if _, err := Open(dir, Options{Now: func() time.Time { return now }}); err != nil {
+		t.Errorf("once the clock is set: %v", err)
+	}
 }

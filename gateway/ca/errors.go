@@ -10,6 +10,9 @@ var (
 	// ErrEnded means that the intermediate's time is over.
 	ErrEnded = errors.New("the intermediate certificate has ended")
 
+	// ErrClock means that the machine's clock cannot be right, so no CA is made.
+	ErrClock = errors.New("the clock is not set")
+
 	ErrExposed = errors.New("a CA key or its folder is open to others")
 	ErrMissing = errors.New("a part of the CA is missing")
 	ErrDamaged = errors.New("a part of the CA is damaged")

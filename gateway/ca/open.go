@@ -151,6 +151,9 @@ func (d dir) openRoot(o Options) (*x509.Certificate, *ecdsa.PrivateKey, error) {
 			return nil, nil, hinted(fmt.Errorf("%w: %s is there and %s is not", ErrMissing, name, rootFile), restore)
 		}
 	}
+	if err := checkClock(o.Now()); err != nil {
+		return nil, nil, err
+	}
 	if key == nil { // else a crash came between the key and the certificate
 		if key, err = d.newKey(rootKeyFile, elliptic.P384()); err != nil {
 			return nil, nil, err
@@ -162,6 +165,19 @@ func (d dir) openRoot(o Options) (*x509.Certificate, *ecdsa.PrivateKey, error) {
 	}
 	root, err = d.newCertificate(rootFile, template, template, key, key)
 	return root, key, err
+}
+
+// written is when this was written. No clock that is right shows an earlier time.
+var written = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// checkClock refuses to begin a CA on a machine that has not been told the time:
+// what it makes would end ten and twenty years after 1970, for good.
+func checkClock(now time.Time) error {
+	if now.Before(written) {
+		return hinted(fmt.Errorf("%w: it says %s", ErrClock, now.UTC().Format(time.RFC3339)),
+			"set the time, or wait until it is synchronised, and start again")
+	}
+	return nil
 }
 
 // openIntermediate is openRoot for the intermediate, whose key must be there.
@@ -188,6 +204,9 @@ func (d dir) openIntermediate(o Options, root *x509.Certificate, rootKey *ecdsa.
 	if rootKey == nil {
 		return nil, nil, hinted(fmt.Errorf("%w: %s, and %s that would make it", ErrMissing, intermediateFile, rootKeyFile),
 			"bring "+rootKeyFile+" or "+intermediateFile+" back into "+d.path)
+	}
+	if err := checkClock(o.Now()); err != nil {
+		return nil, nil, err
 	}
 	if key == nil {
 		// P-256: its signatures are the gateway's main work, and cost a tenth.
