@@ -59,6 +59,7 @@ func (s *Server) newHTTP() *httpDoor {
 		gateway.RouteRoot:          {read, d.root},
 		gateway.RouteCRL:           {read, d.crl},
 		gateway.RouteRootCRL:       {read, d.rootCRL},
+		routeClaimPage:             {read, d.claimPage},
 	}
 	return d
 }

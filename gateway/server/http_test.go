@@ -48,7 +48,7 @@ func TestBodies(t *testing.T) {
 
 func TestRoutes(t *testing.T) {
 	f := newFixture(t)
-	for _, path := range []string{"/", "/claim", "/v1/ping/", "/v1", "/v1/provisioning/manifest/find/../find", "//v1/ping"} {
+	for _, path := range []string{"/", "/claim/", "/v1/ping/", "/v1", "/v1/provisioning/manifest/find/../find", "//v1/ping"} {
 		f.call(f.http, "GET", path, nil).want(t, 404, gateway.NotFound, "no such route")
 	}
 	for _, tc := range []struct{ method, path, allow string }{

@@ -129,8 +129,8 @@ func (s *Service) Announce(ctx context.Context, _ Caller, a gateway.Announcement
 		DeviceCode:              deviceCode,
 		Expires:                 now.Add(s.config.CodeLife),
 		Interval:                s.config.Interval,
-		VerificationURI:         s.config.URL + "/claim",
-		VerificationURIComplete: s.config.URL + "/claim?code=" + url.QueryEscape(code),
+		VerificationURI:         s.config.URL + routeClaimPage,
+		VerificationURIComplete: s.config.URL + routeClaimPage + "?code=" + url.QueryEscape(code),
 	}, nil
 }
 
