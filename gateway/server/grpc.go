@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"net/http"
 	"runtime/debug"
 	"strconv"
 	"time"
@@ -64,15 +65,52 @@ func (s *Server) newGRPC() *grpc.Server {
 	return g
 }
 
+// boundStream ends with the call and with the server, whichever comes first.
 type boundStream struct {
 	grpc.ServerStream
 	ctx context.Context
 }
 
-// Context ends with the call and with the server.
+// Context implements grpc.ServerStream.
 func (b *boundStream) Context() context.Context { return b.ctx }
 
-// guardCall limits, recovers, translates errors and logs one line for a call.
+// RecvMsg implements grpc.ServerStream. A handler that waits for a message, as
+// reflection does, never asks its context.
+func (b *boundStream) RecvMsg(m any) error {
+	got := make(chan error, 1)
+	go func() { got <- b.ServerStream.RecvMsg(m) }() // ends with the call, if not before
+	select {
+	case err := <-got:
+		return err
+	case <-b.ctx.Done():
+		return status.FromContextError(b.ctx.Err()).Err()
+	}
+}
+
+// serveGRPC limits a call before its body is read, as the HTTP door does.
+func (s *Server) serveGRPC(w http.ResponseWriter, r *http.Request) {
+	err := s.limits.admit(remote(r.RemoteAddr))
+	if err == nil {
+		s.grpc.ServeHTTP(w, r)
+		return
+	}
+	kind, message, retry := reveal(r.Context(), s.log, "unmatched", err)
+	// An answer of trailers only; its message needs no escapes (gRPC over HTTP2,
+	// "Responses").
+	h := w.Header()
+	h.Set("Content-Type", "application/grpc")
+	h.Set("Grpc-Status", strconv.FormatUint(uint64(kind.GRPCCode()), 10))
+	h.Set("Grpc-Message", message)
+	h.Set(trailerErrorCode, kind.String())
+	if retry > 0 {
+		h.Set(trailerRetryAfter, strconv.FormatInt(retry, 10))
+	}
+	w.WriteHeader(http.StatusOK)
+	s.log.InfoContext(r.Context(), "request", "method", "gRPC", "route", "unmatched",
+		"status", codes.Code(kind.GRPCCode()).String(), "duration", time.Duration(0), "remote", r.RemoteAddr)
+}
+
+// guardCall recovers, translates errors and logs one line for a call.
 func (s *Server) guardCall(ctx context.Context, method string, known map[string]bool, trailer func(metadata.MD), call func() error) (err error) {
 	start := s.config.Now()
 	if !known[method] {
@@ -90,9 +128,6 @@ func (s *Server) guardCall(ctx context.Context, method string, known map[string]
 		s.log.InfoContext(ctx, "request", "method", "gRPC", "route", method,
 			"status", status.Code(err).String(), "duration", s.config.Now().Sub(start), "remote", addr)
 	}()
-	if err := s.limits.admit(remote(addr)); err != nil {
-		return s.grpcError(ctx, method, trailer, err)
-	}
 	if err := call(); err != nil {
 		return s.grpcError(ctx, method, trailer, err)
 	}

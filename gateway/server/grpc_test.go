@@ -2,6 +2,8 @@ package server
 
 import (
 	"context"
+	"io"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -174,6 +176,64 @@ func TestGRPCLimits(t *testing.T) {
 	f.clock.add(time.Second)
 	if _, err := c.Ping(t.Context(), &pb.PingRequest{}); err != nil {
 		t.Error(err)
+	}
+}
+
+// unread fails the test when somebody reads it.
+type unread struct{ t *testing.T }
+
+func (u unread) Read([]byte) (int, error) {
+	u.t.Error("the body was read")
+	return 0, io.EOF
+}
+
+// TestLimitsComeBeforeTheBody: to be refused costs the gateway no body, at
+// neither door.
+func TestLimitsComeBeforeTheBody(t *testing.T) {
+	f := newFixture(t, func(c *Config) { c.Limits.PerAddress, c.Limits.Burst = 1, 1 })
+	h := f.srv.Handler()
+	ask := func(path, contentType string, body io.Reader) *httptest.ResponseRecorder {
+		r := httptest.NewRequestWithContext(t.Context(), "POST", path, body)
+		r.ProtoMajor, r.ProtoMinor, r.Proto = 2, 0, "HTTP/2.0"
+		r.Header.Set("Content-Type", contentType)
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		return w
+	}
+	ask(gateway.RoutePing, "application/json", nil)
+	w := ask("/provisioning.GatewayService/Announce", "application/grpc", unread{t})
+	if got := w.Header(); w.Code != 200 || w.Body.Len() != 0 || got.Get("Grpc-Status") != "8" || got.Get("error-code") != "slow_down" || got.Get("retry-after") != "1" {
+		t.Errorf("gRPC: %d %q %v", w.Code, w.Body, got)
+	}
+	if w := ask(gateway.RouteAnnounce, "application/json", unread{t}); w.Code != 429 {
+		t.Errorf("HTTP: %d %s", w.Code, w.Body)
+	}
+	if !strings.Contains(f.log.String(), `"status":"ResourceExhausted"`) {
+		t.Error("the log does not have the refused call")
+	}
+}
+
+// TestReflectionDoesNotHoldTheServerUp: nor does a stream that waits for the
+// other side.
+func TestReflectionDoesNotHoldTheServerUp(t *testing.T) {
+	f := newFixture(t)
+	s, err := reflectionpb.NewServerReflectionClient(dial(t, f)).ServerReflectionInfo(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Send(&reflectionpb.ServerReflectionRequest{MessageRequest: &reflectionpb.ServerReflectionRequest_ListServices{}}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Recv(); err != nil {
+		t.Fatal(err)
+	}
+	f.stop()
+	if _, err := s.Recv(); err == nil {
+		t.Error("the stream goes on, want its end")
+	}
+	<-f.ended // Serve returns without an error: it has not waited for drainTimeout
+	if f.err != nil {
+		t.Error(f.err)
 	}
 }
 

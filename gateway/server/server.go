@@ -41,21 +41,33 @@ type Config struct {
 
 // Limits bounds what one address (IPv4 /32, IPv6 /64) and all together may ask.
 type Limits struct {
-	PerAddress  float64       // requests a second, sustained, default 20
-	Burst       int           // requests at once from one address, default 60
-	WrongCodes  int           // wrong credentials from one address in 10 minutes, default 20
-	Overall     float64       // requests a second, all addresses together, default 2000
-	Body        int64         // bytes of a request, default 64 KiB
-	ReadTimeout time.Duration // for one whole request, default 10 seconds
+	PerAddress  float64       // requests a second, sustained
+	Burst       int           // requests at once from one address
+	WrongCodes  int           // wrong codes, tokens and keys from one address, or wrong codes of one API key, in 10 minutes
+	Overall     float64       // requests a second, all addresses together
+	Body        int64         // bytes of a request
+	ReadTimeout time.Duration // for one whole request
+}
+
+// DefaultLimits returns the limits of a Config that sets none, which are those
+// of the settings.
+func DefaultLimits() Limits {
+	return Limits{PerAddress: 20, Burst: 60, WrongCodes: 10, Overall: 500, Body: 64 << 10, ReadTimeout: 10 * time.Second}
 }
 
 // The times that are no setting.
 const (
 	drainTimeout = 15 * time.Second // for requests in flight when the server stops
 	writeTimeout = 60 * time.Second // for one answer, after the request was read
-	idleTimeout  = 2 * time.Minute  // of a connection between two requests
+	idleTimeout  = 30 * time.Second // of a connection between two requests
 	sweepEvery   = time.Minute
-	sweepAfter   = time.Hour // unclaimed requests stay this long, so that "expired" can be told
+	sweepAfter   = store.Reserved // unclaimed requests stay as long as their codes
+)
+
+// Connections open at a time: a device needs one, and a browser six.
+const (
+	maxConns           = 4096
+	maxConnsPerAddress = 64
 )
 
 // maxHeader bounds the headers of one request, in bytes.
@@ -89,12 +101,13 @@ func New(c Config) (*Server, error) {
 	setDefault(&c.CodeLife, 5*time.Minute)
 	setDefault(&c.Exchange, 15*time.Minute)
 	setDefault(&c.Interval, 5*time.Second)
-	setDefault(&c.Limits.PerAddress, 20)
-	setDefault(&c.Limits.Burst, 60)
-	setDefault(&c.Limits.WrongCodes, 20)
-	setDefault(&c.Limits.Overall, 2000)
-	setDefault(&c.Limits.Body, 64<<10)
-	setDefault(&c.Limits.ReadTimeout, 10*time.Second)
+	limit := DefaultLimits()
+	setDefault(&c.Limits.PerAddress, limit.PerAddress)
+	setDefault(&c.Limits.Burst, limit.Burst)
+	setDefault(&c.Limits.WrongCodes, limit.WrongCodes)
+	setDefault(&c.Limits.Overall, limit.Overall)
+	setDefault(&c.Limits.Body, limit.Body)
+	setDefault(&c.Limits.ReadTimeout, limit.ReadTimeout)
 
 	limits := newLimiter(c.Limits, c.Now)
 	service, err := newService(c, limits)
@@ -133,7 +146,7 @@ func (s *Server) Handler() http.Handler {
 	door := s.newHTTP()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.ProtoMajor == 2 && strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc") {
-			s.grpc.ServeHTTP(w, r)
+			s.serveGRPC(w, r)
 			return
 		}
 		door.ServeHTTP(w, r)
@@ -155,7 +168,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener, tlsConfig *tls.Conf
 	defer func() { stopSweep(); <-swept }()
 	defer s.stop()
 
-	servers, served := s.start(ln, tlsConfig)
+	servers, served := s.start(boundConns(ln, maxConns, maxConnsPerAddress), tlsConfig)
 	select {
 	case err := <-served:
 		for _, h := range servers {
