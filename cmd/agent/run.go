@@ -69,6 +69,7 @@ func (a *app) daemon(ctx context.Context, cfg settings.Agent, log *slog.Logger) 
 	if err != nil {
 		return err
 	}
+	defer gw.Close()
 	exchange, err := provision.New(exchangeConfig(cfg.Provisioning, machine, gw, id, panel, log))
 	if err != nil {
 		return err
