@@ -99,7 +99,7 @@ func (a *app) serve(ctx context.Context, s settings.Gateway, ready string) (err 
 	if err := writeFile(filepath.Join(s.Data, rootFile), authority.RootPEM(), 0o644); err != nil {
 		return fmt.Errorf("writing the root certificate: %w", err)
 	}
-	tlsConfig, err := tlsFor(s.TLS, authority)
+	tlsConfig, err := tlsFor(s.TLS, authority, log)
 	if err != nil {
 		return err
 	}
@@ -183,7 +183,7 @@ func listBase(gatewayURL string, t settings.GatewayTLS) (string, error) {
 	return base.String(), nil
 }
 
-func tlsFor(t settings.GatewayTLS, authority *ca.Local) (*tls.Config, error) {
+func tlsFor(t settings.GatewayTLS, authority *ca.Local, log *slog.Logger) (*tls.Config, error) {
 	switch t.Mode {
 	case "own":
 		get, err := authority.ServerTLS(t.Names, time.Now)
@@ -192,11 +192,11 @@ func tlsFor(t settings.GatewayTLS, authority *ca.Local) (*tls.Config, error) {
 		}
 		return &tls.Config{GetCertificate: get, MinVersion: tls.VersionTLS12}, nil
 	case "files":
-		cert, err := tls.LoadX509KeyPair(t.Cert, t.Key)
+		files, err := openCertFiles(t.Cert, t.Key, log)
 		if err != nil {
-			return nil, cli.Usage(fmt.Errorf("reading tls.cert and tls.key: %w", err), "")
+			return nil, cli.Usage(err, "")
 		}
-		return &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}, nil
+		return &tls.Config{GetCertificate: files.get, MinVersion: tls.VersionTLS12}, nil
 	}
 	return nil, nil //nolint:nilnil // no TLS, on loopback
 }
