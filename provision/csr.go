@@ -18,13 +18,17 @@ import (
 const vaultTimeout = time.Minute
 
 // request returns a PKCS#10 request (RFC 2986) for name in PEM, signed by the
-// key of the identity in the making.
-func (p *Provisioner) request(ctx context.Context, name string) (string, error) {
+// key of the identity in the making, and the fingerprint of that key.
+func (p *Provisioner) request(ctx context.Context, name string) (csr, fingerprint string, err error) {
 	key, err := p.key(ctx)
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
-	return signRequest(key, name)
+	if fingerprint, err = gateway.Fingerprint(key.Public()); err != nil {
+		return "", "", failed(stepKey, err)
+	}
+	csr, err = signRequest(key, name)
+	return csr, fingerprint, err
 }
 
 func (p *Provisioner) key(ctx context.Context) (crypto.Signer, error) {
@@ -35,21 +39,6 @@ func (p *Provisioner) key(ctx context.Context) (crypto.Signer, error) {
 		return nil, failed(stepKey, err)
 	}
 	return key, nil
-}
-
-// fingerprint returns what the operator sees of the key, for the person at the
-// device to compare; empty when the key cannot be had, which the exchange will
-// say soon enough.
-func (p *Provisioner) fingerprint(ctx context.Context) string {
-	key, err := p.key(ctx)
-	if err != nil {
-		return ""
-	}
-	text, err := gateway.Fingerprint(key.Public())
-	if err != nil {
-		return ""
-	}
-	return text
 }
 
 func signRequest(key crypto.Signer, name string) (string, error) {

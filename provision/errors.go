@@ -16,6 +16,7 @@ const (
 	stepSession  = "saving the session"
 	stepRestore  = "reading the identity"
 	stepAsk      = "asking for the claim"
+	stepClosing  = "asking whether the last code was claimed"
 	stepSign     = "requesting the certificate"
 	stepStore    = "storing the identity"
 	stepByCode   = "provisioning by code"
@@ -49,6 +50,15 @@ func unstored(step string, err error) error {
 	e := failed(step, err).(*gateway.Error)
 	if e.Advice == "" {
 		e.Advice = "make room on the disk or make it writable, then press the button"
+	}
+	return e
+}
+
+// early is failed for a certificate that is not valid yet.
+func early(step string, err error) error {
+	e := failed(step, err).(*gateway.Error)
+	if e.Advice == "" {
+		e.Advice = "set the clock of this machine, or wait until it has the time from the network"
 	}
 	return e
 }

@@ -204,32 +204,47 @@ func TestGatewayForgetsTheCode(t *testing.T) {
 	})
 }
 
-// A claim made at the last moment is followed beyond the code's life, but not
-// for ever.
-func TestLateClaim(t *testing.T) {
-	run(t, func(r *rig) {
-		r.gw.Interval = time.Second
-		down := fail(gateway.Unreachable)
-		r.gw.Always("sign", &down)
-		r.press()
-		code := r.code()
-		r.after(4*time.Minute + 55*time.Second)
-		r.claim(code)
-		r.after(20 * time.Second)
-		if s := r.Status().State; s != claimed && s != signing {
-			t.Fatalf("state %v", s)
-		}
-		if left := time.Until(r.sessions.Saved().Expires); left < 30*time.Second {
-			t.Errorf("a restart would have %v left", left)
-		}
-		r.after(time.Minute)
-		r.want(shown)
-		if r.code() == code {
-			t.Error("the claim is still followed")
-		}
-		_, err := r.ProvisionByCode(r.t.Context(), code)
-		wantKind(t, err, gateway.Unreachable)
-	})
+// A claim is followed beyond the code's life, until the gateway says that it is
+// over; without a word from the gateway for an hour.
+func TestClaimIsFollowedBeyondTheCodesLife(t *testing.T) {
+	for name, ends := range map[string]func(r *rig, code string){
+		"certificate": nil,
+		"gateway":     func(r *rig, code string) { r.gw.Drop(code); r.after(2 * time.Minute) },
+		"an hour":     func(r *rig, _ string) { r.after(46 * time.Minute) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			run(t, func(r *rig) {
+				down := fail(gateway.Unreachable)
+				r.gw.Always("sign", &down)
+				r.config.Window = 2 * time.Hour
+				r.powerCut()
+				r.boot()
+				r.press()
+				code := r.code()
+				r.after(4*time.Minute + 50*time.Second)
+				id := r.claim(code)
+				r.after(15 * time.Minute)
+				if s := r.Status(); s.State != claimed && s.State != signing || s.Error == "" {
+					t.Fatalf("status %+v", s)
+				}
+				if ends == nil {
+					r.gw.Always("sign", nil)
+					r.after(2 * time.Minute)
+					if s := r.want(provisioned); s.MachineID != id {
+						t.Errorf("status %+v", s)
+					}
+					return
+				}
+				ends(r, code)
+				r.want(shown)
+				if r.code() == code {
+					t.Error("the claim is still followed")
+				}
+				_, err := r.ProvisionByCode(r.t.Context(), code)
+				wantKind(t, err, gateway.Unreachable)
+			})
+		})
+	}
 }
 
 func TestManifestThatMakesNoSense(t *testing.T) {
@@ -296,6 +311,11 @@ func TestFullDisk(t *testing.T) {
 	again := map[string]func(r *rig, code string){
 		"press":   func(r *rig, _ string) { r.press(); r.after(7 * time.Second) },
 		"request": func(r *rig, code string) { r.byCode(code) },
+		"generate": func(r *rig, code string) {
+			if got := r.generate(); got != code || !r.byCode(code) {
+				r.t.Errorf("another code, or false")
+			}
+		},
 		"restart": func(r *rig, _ string) { r.powerCut(); r.boot(); r.after(7 * time.Second) },
 	}
 	for name, again := range again {
@@ -326,7 +346,7 @@ func TestFullDisk(t *testing.T) {
 			code := r.code()
 			r.claim(code)
 			r.vault.Fail("Commit", full)
-			r.after(10 * time.Minute)
+			r.after(66 * time.Minute)
 			r.want(failed)
 			r.press()
 			r.want(shown)
@@ -348,6 +368,41 @@ func TestFullDisk(t *testing.T) {
 			r.press()
 			r.want(shown)
 		})
+	})
+}
+
+// A board that starts in the past takes its certificate once its clock is right:
+// the claim waits for it, as long as the gateway does.
+func TestClockThatIsBehind(t *testing.T) {
+	behind := fmt.Errorf("%w: not yet valid", provision.ErrClock)
+	run(t, func(r *rig) {
+		code := r.generate()
+		id := r.claim(code)
+		r.vault.Fail("Commit", behind, behind, behind, behind, behind, behind)
+		r.after(10 * time.Second)
+		s := r.want(claimed)
+		if !strings.HasPrefix(s.Error, "storing the identity: ") || !strings.Contains(s.Hint, "clock") {
+			t.Errorf("status %+v", s)
+		}
+		r.after(10 * time.Minute)
+		if s := r.want(provisioned); s.MachineID != id || s.Error != "" || !r.byCode(code) || r.gw.Signed(code) != 7 {
+			t.Errorf("signed %d times, status %+v", r.gw.Signed(code), s)
+		}
+	})
+	run(t, func(r *rig) {
+		r.vault.Fail("Commit", slices.Repeat([]error{behind}, 1000)...)
+		code := r.generate()
+		r.claim(code)
+		r.after(10 * time.Second)
+		r.gw.Drop(code)
+		_, err := r.ProvisionByCode(r.t.Context(), code)
+		if !errors.Is(err, behind) {
+			t.Errorf("error %v", err)
+		}
+		r.after(time.Second)
+		if r.want(shown); r.code() == code {
+			t.Error("the claim is still followed")
+		}
 	})
 }
 

@@ -51,7 +51,7 @@ func (p *Provisioner) drive(ctx context.Context, o *offer, until time.Time) bool
 // announce makes a code and announces it. The verdict says what an error means
 // in the background.
 func (p *Provisioner) announce(ctx context.Context) (*offer, verdict, error) {
-	csr, err := p.request(ctx, boardName(p.c.Board.Serial))
+	csr, fingerprint, err := p.request(ctx, boardName(p.c.Board.Serial))
 	if err != nil {
 		return nil, fatal, err
 	}
@@ -75,12 +75,16 @@ func (p *Provisioner) announce(ctx context.Context) (*offer, verdict, error) {
 			if end := now.Add(p.c.CodeLife); s.Expires.After(end) {
 				s.Expires = end
 			}
-			return newOffer(s, now), pending, nil
+			o := newOffer(s, now)
+			o.fingerprint = fingerprint
+			return o, pending, nil
 		case errors.Is(err, gateway.ErrNoAnnounce):
 			if len(code) > plainLength {
 				code = gateway.NewCode(plainLength)
 			}
-			return newOffer(gateway.Session{Code: code, Expires: now.Add(p.c.CodeLife)}, now), pending, nil
+			o := newOffer(gateway.Session{Code: code, Expires: now.Add(p.c.CodeLife)}, now)
+			o.fingerprint = fingerprint
+			return o, pending, nil
 		case gateway.KindOf(err) != gateway.Taken:
 			return nil, judge(onAnnounce[:], err), failed(stepAnnounce, err)
 		}
@@ -101,7 +105,7 @@ func (p *Provisioner) offerCode(ctx context.Context, until time.Time) *offer {
 		case ctx.Err() != nil:
 			return nil
 		case err == nil:
-			p.present(ctx, o)
+			p.present(o)
 			return o
 		case v == fatal:
 			p.fail(ctx, nil, err)
@@ -123,15 +127,19 @@ func (p *Provisioner) offerCode(ctx context.Context, until time.Time) *offer {
 }
 
 // present puts a saved code on the panel.
-func (p *Provisioner) present(ctx context.Context, o *offer) {
-	fingerprint := p.fingerprint(ctx)
+func (p *Provisioner) present(o *offer) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.presentLocked(o)
+}
+
+// presentLocked is present with mu held.
+func (p *Provisioner) presentLocked(o *offer) {
 	p.offer, p.kept = o, nil
 	p.setLocked(func(s *Status) {
 		s.State, s.Step = CodeShown, ""
 		s.Code, s.CodeMade, s.CodeExpires = o.session.Code, o.made, o.session.Expires
-		s.KeyFingerprint = fingerprint
+		s.KeyFingerprint = o.fingerprint
 		s.ClaimURL = o.session.VerificationURIComplete
 		if s.ClaimURL == "" {
 			s.ClaimURL = o.session.VerificationURI
@@ -167,7 +175,7 @@ func (p *Provisioner) obtain(ctx context.Context, o *offer, m gateway.Manifest, 
 	if completed, err := p.claim(ctx, o, m); completed || err != nil {
 		return completed, err
 	}
-	csr, err := p.request(ctx, m.MachineID)
+	csr, _, err := p.request(ctx, m.MachineID)
 	if err != nil {
 		return false, kept{err}
 	}
@@ -187,16 +195,7 @@ func (p *Provisioner) obtain(ctx context.Context, o *offer, m gateway.Manifest, 
 		if err = failed(stepSign, err); v == fatal {
 			return false, err
 		}
-		now, wait := time.Now(), max(b.next(), retryAfter(err))
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		o.err = err
-		o.next = now.Add(wait)
-		if o.next.Before(o.hold) {
-			o.next = o.hold
-		}
-		p.setLocked(func(s *Status) { s.State, s.Step = Claimed, stepAsk })
-		p.retrying(err, o.next.Sub(now))
+		p.retry(o, err, b)
 		return false, nil
 	}
 	p.set(func(s *Status) { s.Step = stepStore })
@@ -207,28 +206,51 @@ func (p *Provisioner) obtain(ctx context.Context, o *offer, m gateway.Manifest, 
 	case err == nil:
 		p.complete(ctx, o)
 		return true, nil
+	case errors.Is(err, ErrClock): // the gateway hands the same certificate out again
+		p.retry(o, early(stepStore, err), b)
+		return false, nil
 	case storage(err):
 		return false, kept{unstored(stepStore, err)}
 	}
 	return false, failed(stepStore, err)
 }
 
+// retry goes back to the claim, to ask for it again after a while.
+func (p *Provisioner) retry(o *offer, err error, b *backoff) {
+	now, wait := time.Now(), max(b.next(), retryAfter(err))
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	o.err = err
+	o.next = now.Add(wait)
+	if o.next.Before(o.hold) {
+		o.next = o.hold
+	}
+	p.setLocked(func(s *Status) { s.State, s.Step = Claimed, stepAsk })
+	p.retrying(err, o.next.Sub(now))
+}
+
 // claim notes that an operator claimed the code. From here on nobody gives the
 // code up for a fresh one, so it does not happen once ctx was cancelled.
 func (p *Provisioner) claim(ctx context.Context, o *offer, m gateway.Manifest) (completed bool, err error) {
+	if o.restored && !p.Status().Provisioned { // it may have been unreadable at the start
+		if identity, err := p.identity(ctx); err == nil {
+			p.set(identity)
+		}
+	}
 	p.mu.Lock()
 	if ctx.Err() != nil {
 		p.mu.Unlock()
 		return false, ctx.Err()
 	}
-	// Power failed between the identity's commit and the session's end: the
-	// key of this claim is the one in use, a new one would be refused.
-	completed = o.restored && p.status.Provisioned && p.status.MachineID == m.MachineID
+	// Power failed between the identity's commit and the session's end: a gateway
+	// with an announce route gives the same id for the same key only, so the key
+	// of this claim is the one in use, and a new one would be refused. The
+	// original cloud may keep ids, and signs for any key: there it is done again.
+	completed = o.restored && !o.plain() && p.status.Provisioned && p.status.MachineID == m.MachineID
 	first := o.machineID == ""
-	o.machineID, o.asking = m.MachineID, false
-	late := first && o.session.Expires.Before(time.Now().Add(afterClaim))
-	if late {
-		o.session.Expires = time.Now().Add(afterClaim)
+	o.machineID, o.asking, o.closing = m.MachineID, false, false
+	if first {
+		o.end = time.Now().Add(afterClaim)
 	}
 	p.setLocked(func(s *Status) {
 		s.State, s.Step = Claimed, stepAsk
@@ -239,8 +261,10 @@ func (p *Provisioner) claim(ctx context.Context, o *offer, m gateway.Manifest) (
 	switch {
 	case completed:
 		p.complete(ctx, o)
-	case late:
-		if err := p.save(ctx, o.session); err != nil && ctx.Err() == nil {
+	case first && o.plain(): // an announced code is asked after at every start
+		s := o.session
+		s.Expires = o.end
+		if err := p.save(ctx, s); err != nil && ctx.Err() == nil {
 			p.log.Warn("a restart would forget the claim", "error", err)
 		}
 	}

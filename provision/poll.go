@@ -13,19 +13,23 @@ const (
 	slowDown        = 5 * time.Second // RFC 8628, section 3.5, added at every slow_down
 	firstBackoff    = time.Second
 	lastBackoff     = time.Minute
-	afterClaim      = time.Minute // the least that a claim made at the last moment is followed
+	afterClaim      = time.Hour // a claim is followed, and asked for: the gateway ends it sooner
 )
 
 // offer is one code from its announcement to its end. mu of the Provisioner
 // guards the fields that change.
 type offer struct {
-	session   gateway.Session
-	made      time.Time
-	restored  bool          // found at the start
-	requested bool          // by GenerateCode
-	kick      chan struct{} // capacity 1: next was brought forward
+	session     gateway.Session
+	fingerprint string // of the key behind it, empty when not known
+	made        time.Time
+	restored    bool          // found at the start
+	requested   bool          // by GenerateCode
+	kick        chan struct{} // capacity 1: next was brought forward
 
-	asking    bool          // a poll is on its way, or what it found is not in the status yet
+	closing   bool          // off the panel; see close
+	doubtful  bool          // the end came from before a restart, by another clock perhaps
+	end       time.Time     // the last moment to ask: of the code, then of closing or claim
+	asking    bool          // a poll is on its way, due at once, or what it found is not in the status yet
 	polls     int           // that have ended
 	err       error         // of the last poll, nil while it is only unclaimed
 	interval  time.Duration // grows with every slow_down
@@ -35,7 +39,7 @@ type offer struct {
 }
 
 func newOffer(s gateway.Session, now time.Time) *offer {
-	o := &offer{session: s, made: now, kick: make(chan struct{}, 1), interval: s.Interval}
+	o := &offer{session: s, made: now, end: s.Expires, kick: make(chan struct{}, 1), interval: s.Interval}
 	if o.interval <= 0 {
 		o.interval = defaultInterval
 	}
@@ -47,8 +51,8 @@ func newOffer(s gateway.Session, now time.Time) *offer {
 // codes, and its answer to a code that nobody claimed is some error.
 func (o *offer) plain() bool { return o.session.DeviceCode == "" }
 
-// alive reports whether the code still stands.
-func (o *offer) alive(now time.Time) bool { return now.Before(o.session.Expires) }
+// alive reports whether there is still something to be had from the gateway.
+func (o *offer) alive(now time.Time) bool { return now.Before(o.end) }
 
 // answered notes the end of a poll that found no claim.
 func (o *offer) answered() { o.asking, o.polls = false, o.polls+1 }
@@ -85,16 +89,38 @@ func judge(table []verdict, err error) verdict {
 	return fatal
 }
 
-// await returns when the gateway may and should be asked, with errGone when the
-// code ends before.
+// judge is what an error of a poll means. Closing wants to know one thing: has
+// the code been claimed?
+func (o *offer) judge(err error, early bool) verdict {
+	table := onAsk[:]
+	if o.plain() {
+		table = onAskPlain[:]
+	}
+	switch v := judge(table, err); {
+	case !o.closing, v == again, v == pending && o.doubtful:
+		return v
+	case v == slower && !early: // whoever asks in time is told so by a limit that counts others, too
+		return again
+	default:
+		return gone
+	}
+}
+
+// await returns when the gateway may and should be asked, with errGone when there
+// is no more sense in it.
 func (p *Provisioner) await(ctx context.Context, o *offer) error {
 	for {
 		p.mu.Lock()
-		next, end := o.next, o.session.Expires
-		p.mu.Unlock()
 		now := time.Now()
+		over := !o.alive(now)
+		if over && !o.closing && o.machineID == "" {
+			p.close(o)
+			over = false
+		}
+		next, end := o.next, o.end
+		p.mu.Unlock()
 		switch {
-		case !now.Before(end):
+		case over:
 			return errGone
 		case !now.Before(next):
 			return nil
@@ -112,6 +138,7 @@ func (p *Provisioner) await(ctx context.Context, o *offer) error {
 func (p *Provisioner) ask(ctx context.Context, o *offer, b *backoff) (*gateway.Manifest, error) {
 	p.mu.Lock()
 	o.asking = true
+	early := time.Now().Before(o.hold)
 	p.mu.Unlock()
 	call, cancel := context.WithTimeout(ctx, p.c.CallTimeout)
 	m, err := p.c.Gateway.FindManifest(call, o.session.Code, o.session.DeviceCode)
@@ -119,11 +146,7 @@ func (p *Provisioner) ask(ctx context.Context, o *offer, b *backoff) (*gateway.M
 	v := fatal
 	switch {
 	case err != nil:
-		table := onAsk[:]
-		if o.plain() {
-			table = onAskPlain[:]
-		}
-		v, err = judge(table, err), failed(stepAsk, err)
+		v, err = o.judge(err, early), failed(stepAsk, err)
 	default:
 		if err = checkManifest(m); err == nil {
 			v = pending
@@ -166,11 +189,14 @@ func (p *Provisioner) ask(ctx context.Context, o *offer, b *backoff) (*gateway.M
 		p.setLocked(func(s *Status) { s.blame(nil) })
 	}
 	*b = backoff{}
-	if err != nil {
-		o.answered()
-		return nil, nil
+	if err == nil {
+		return &m, nil
 	}
-	return &m, nil
+	if o.closing {
+		p.reopen(o, now)
+	}
+	o.answered()
+	return nil, nil
 }
 
 // retrying notes an error that the exchange outlives. mu is held.

@@ -32,13 +32,18 @@ type Gateway interface {
 // error with an *fs.PathError in its chain counts as one too.
 var ErrStorage = errors.New("the identity could not be written")
 
+// ErrClock is what an error of Vault.Commit wraps when the certificate is not
+// valid yet by the clock of this machine: the claim is followed on, until the
+// clock is right or the gateway says that its time is over.
+var ErrClock = errors.New("the clock is behind")
+
 // Vault holds what the machine is. All of it survives a power cut.
 type Vault interface {
 	// Key returns the key of the identity in the making. It is made on the
 	// first call and stays the same, also over restarts, until Commit or Remove.
 	Key(ctx context.Context) (crypto.Signer, error)
 	// Commit verifies the answer in full, stores it and switches to it. An
-	// error leaves the old identity as it was; see ErrStorage.
+	// error leaves the old identity as it was; see ErrStorage and ErrClock.
 	Commit(ctx context.Context, machineID string, csrPEM string, answer gateway.Issued) error
 	// Current returns the machine id and the end of the certificate in use; an
 	// empty id when the machine has none.
@@ -97,7 +102,7 @@ func (s State) String() string {
 // Status is a snapshot of the exchange.
 type Status struct {
 	State              State
-	Provisioned        bool // a verified identity is on disk
+	Provisioned        bool // a verified identity is on disk; Failed with this set: its certificate may have ended
 	MachineID          string
 	CertificateExpires time.Time
 	Step               string // what is being done, "announcing the code"; empty while waiting
@@ -105,7 +110,7 @@ type Status struct {
 	CodeMade           time.Time
 	CodeExpires        time.Time
 	ClaimURL           string
-	KeyFingerprint     string // of the key behind the code, as the operator sees it; see gateway.Fingerprint
+	KeyFingerprint     string // of the key behind the code, as the operator sees it; see gateway.Fingerprint; empty after a restart
 	Error              string // what failed last, empty when nothing did
 	Hint               string
 }

@@ -46,6 +46,7 @@ type Provisioner struct {
 	kept     *offer        // a claim that the disk could not hold, until it expires
 	last     outcome       // of the last claim
 	saved    bool          // a session is on disk
+	expiry   *time.Timer   // for the end of the certificate in use, nil without one to come
 }
 
 // work is the goroutine that drives the exchange.

@@ -7,12 +7,6 @@ import (
 	"github.com/mecha-org/mecha-agent/gateway"
 )
 
-// untoldFor is how long GenerateCode hands out a completed code that nobody was
-// told about. The deployed GUI asks for a code every 60 s and after its claim
-// every 20 s: without this, a claim that the background completed just before
-// would never be told.
-const untoldFor = 2 * time.Minute
-
 // Ping asks the gateway whether it is there. The error's kind says why not.
 func (p *Provisioner) Ping(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, p.c.CallTimeout)
@@ -47,80 +41,6 @@ func (p *Provisioner) begin(ctx context.Context, step string) (_ context.Context
 	}
 	stop := context.AfterFunc(run, func() { cancel(errStopping) })
 	return ctx, func() { stop(); leave() }, nil
-}
-
-// GenerateCode announces a fresh code, shows it and returns it; the exchange
-// then goes on in the background as after a press. On an error everything is as
-// it was, but for Status.Error. A code that an operator has already claimed is
-// not given up: it is returned instead, and so is, once, one that was completed
-// without anybody being told, so that ProvisionByCode can tell.
-//
-// The error's kind is AlreadyRunning while another request is at work,
-// Unreachable, Deadline, TooMany and the like as the gateway's.
-func (p *Provisioner) GenerateCode(ctx context.Context) (string, error) {
-	ctx, end, err := p.begin(ctx, stepAnnounce)
-	if err != nil {
-		return "", err
-	}
-	defer end()
-	if err := p.ctl.take(ctx); err != nil {
-		return "", failed(stepAnnounce, err)
-	}
-	defer p.ctl.release()
-	if code, ok := p.untold(); ok {
-		return code, nil
-	}
-	before, ok := p.halt(false)
-	if !ok {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		if p.offer != nil {
-			return p.offer.session.Code, nil
-		}
-		p.last.told = true
-		return p.last.code, p.last.err // it ended this very moment
-	}
-	p.set(func(s *Status) { s.Step = stepAnnounce })
-	o, _, err := p.announce(ctx)
-	if err == nil {
-		err = p.save(ctx, o.session)
-	}
-	if err != nil && ctx.Err() != nil {
-		err = interrupted(ctx, stepAnnounce)
-	}
-	if err != nil {
-		goOn := before != nil && before.unfinished
-		p.mu.Lock()
-		old := p.offer
-		p.setLocked(func(s *Status) {
-			if !goOn || old != nil {
-				s.Step = ""
-			}
-			s.blame(err)
-		})
-		p.mu.Unlock()
-		if goOn {
-			p.launch(old, before.until)
-		}
-		return "", err
-	}
-	o.requested = true
-	p.present(ctx, o)
-	p.launch(o, time.Now().Add(p.c.Window))
-	return o.session.Code, nil
-}
-
-// untold returns, once, the code of an exchange that the background completed
-// for a requester who does not know yet.
-func (p *Provisioner) untold() (string, bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	l := &p.last
-	if p.status.State != Provisioned || l.err != nil || !l.requested || l.told || time.Since(l.at) > untoldFor {
-		return "", false
-	}
-	l.told = true
-	return l.code, true
 }
 
 // ProvisionByCode reports whether the machine has got its identity by code. It
@@ -181,7 +101,7 @@ func (p *Provisioner) answer(o *offer, code string, polls int) (done, ok bool, e
 	case p.offer != o || o.session.Code != code:
 		return true, false, refusal(gateway.Precondition, stepByCode, "that code is no longer on the panel",
 			"use the code that the panel shows now")
-	case p.status.State != CodeShown || o.asking:
+	case o.machineID != "" || o.asking:
 		return false, false, nil
 	case o.polls > polls || now.Before(o.hold):
 		return true, false, o.err

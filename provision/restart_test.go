@@ -67,6 +67,7 @@ func TestSessionsThatAreForgotten(t *testing.T) {
 		"expired":     {Code: "ABC123", DeviceCode: "x", Expires: time.Date(1999, 1, 1, 0, 0, 0, 0, time.UTC)},
 		"no code":     {DeviceCode: "x", Expires: time.Date(2001, 1, 1, 0, 0, 0, 0, time.UTC)},
 		"not a code":  {Code: "abc-123", DeviceCode: "x", Expires: time.Date(2001, 1, 1, 0, 0, 0, 0, time.UTC)},
+		"plain":       {Code: "ABC123", Expires: time.Date(1999, 12, 31, 23, 0, 0, 0, time.UTC)},
 		"almost none": {Interval: time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -76,7 +77,13 @@ func TestSessionsThatAreForgotten(t *testing.T) {
 					t.Fatal(err)
 				}
 				r.boot()
-				r.want(idle)
+				if s := r.want(idle); name == "expired" && s.Step != "asking whether the last code was claimed" {
+					t.Errorf("it does not say what it does: %+v", s)
+				}
+				r.after(7 * time.Second)
+				if s := r.want(idle); s != (provision.Status{}) || len(r.gw.Calls("announce")) != 0 {
+					t.Errorf("status %+v", s)
+				}
 				if r.sessions.Saved() != (gateway.Session{}) {
 					t.Error("it is still there")
 				}
@@ -106,6 +113,36 @@ func TestRestartBetweenCommitAndForgetting(t *testing.T) {
 		if r.sessions.Saved() != (gateway.Session{}) {
 			t.Error("the session is still there")
 		}
+		if r.vault.Pending() {
+			t.Error("a key was made that nobody asked for")
+		}
+		for _, s := range r.panel.Shown() {
+			if s.KeyFingerprint != "" {
+				t.Errorf("a key is shown that cannot be known: %+v", s)
+			}
+		}
+	})
+}
+
+// The original cloud keeps a machine's id: that it is the old one does not say
+// that the exchange was over when the power failed.
+func TestRestartOfAReprovisioningThatKeepsTheID(t *testing.T) {
+	run(t, func(r *rig) {
+		r.gw.Plain, r.gw.Machine = true, "machine-7"
+		for range 2 {
+			code := r.generate()
+			r.claim(code)
+			if r.vault.Commits() == 1 {
+				break
+			}
+			r.byCode(code)
+		}
+		r.powerCut()
+		r.boot()
+		r.after(10 * time.Second)
+		if s := r.want(provisioned); r.vault.Commits() != 2 || s.MachineID != "machine-7" {
+			t.Errorf("%d certificates, status %+v", r.vault.Commits(), s)
+		}
 	})
 }
 
@@ -129,35 +166,40 @@ func TestRestartOverAWorkingIdentity(t *testing.T) {
 	})
 }
 
-// Power fails at any instant of an exchange; afterwards somebody claims what
-// the panel shows, if it shows a code, and the machine gets its identity.
+// Power fails at any instant of an exchange and comes back at once or much
+// later. An operator claims one code, before or after: that is enough.
 func TestPowerCutAtAnyInstant(t *testing.T) {
-	for at := time.Duration(0); at < 20*time.Second; at += 370 * time.Millisecond {
-		run(t, func(r *rig) {
-			for _, op := range []provisiontest.Op{"announce", "find manifest", "sign"} {
-				slow := delay(1900 * time.Millisecond)
-				r.gw.Always(op, &slow)
-			}
-			operator := func() {
-				if c := r.Status().Code; c != "" {
-					_, _ = r.gw.Claim(c) // or it is claimed already
+	for _, off := range []time.Duration{0, 2 * time.Minute, 10 * time.Minute} {
+		for at := time.Duration(0); at < 20*time.Second; at += 370 * time.Millisecond {
+			run(t, func(r *rig) {
+				for _, op := range []provisiontest.Op{"announce", "find manifest", "sign"} {
+					slow := delay(1900 * time.Millisecond)
+					r.gw.Always(op, &slow)
 				}
-			}
-			r.press()
-			r.after(min(at, 3*time.Second))
-			operator()
-			r.after(at - min(at, 3*time.Second))
-			r.powerCut()
-			r.boot()
-			if s := r.Status().State; s == idle {
+				id := ""
+				operator := func() {
+					if c := r.Status().Code; c != "" && id == "" {
+						id = r.claim(c)
+					}
+				}
 				r.press()
-			}
-			r.after(3 * time.Second)
-			operator()
-			r.after(20 * time.Second)
-			if s := r.want(provisioned); r.vault.Commits() != 1 {
-				t.Errorf("cut after %v: %d identities, status %+v", at, r.vault.Commits(), s)
-			}
-		})
+				r.after(min(at, 3*time.Second))
+				operator()
+				r.after(at - min(at, 3*time.Second))
+				r.powerCut()
+				r.after(off)
+				r.boot()
+				r.after(10 * time.Second) // what was saved is found out about
+				if s := r.Status().State; s == idle {
+					r.press()
+				}
+				r.after(3 * time.Second)
+				operator()
+				r.after(20 * time.Second)
+				if s := r.want(provisioned); r.vault.Commits() != 1 || s.MachineID != id {
+					t.Errorf("cut after %v for %v: %d identities, claimed as %q, status %+v", at, off, r.vault.Commits(), id, s)
+				}
+			})
+		}
 	}
 }

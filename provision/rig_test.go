@@ -50,6 +50,7 @@ func run(t *testing.T, test func(r *rig)) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &rig{t: t, gw: provisiontest.NewGateway(), vault: &provisiontest.Vault{},
 			sessions: &provisiontest.Sessions{}, log: &logbook{}}
+		r.vault.Sessions = r.sessions
 		r.config = provision.Config{Gateway: r.gw, Vault: r.vault, Sessions: r.sessions,
 			Board: gateway.Board{Vendor: "Mecha", Serial: "S-1"},
 			Log:   slog.New(slog.NewTextHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug}))}

@@ -26,6 +26,7 @@ func (p *Provisioner) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			p.mu.Lock()
 			p.ended = true
+			p.awaitExpiry() // no more
 			p.mu.Unlock()
 			close(p.stopped)
 			p.wg.Wait()
@@ -77,14 +78,15 @@ func (p *Provisioner) restore(ctx context.Context) {
 		return
 	}
 	p.saved = true
+	// The clock may have gone back since, and it may be set any moment: from here
+	// on what is left counts, not the time of day.
 	now := time.Now()
+	left := min(s.Expires.Sub(now), p.c.CodeLife)
+	s.Expires = now.Add(left)
 	o := newOffer(s, now)
-	if code, err := gateway.ParseCode(s.Code); err != nil || code != s.Code || !o.alive(now) {
+	if code, err := gateway.ParseCode(s.Code); err != nil || code != s.Code || left <= 0 && o.plain() {
 		p.forget(ctx)
 		return
-	}
-	if o.plain() && s.Expires.After(now.Add(p.c.CodeLife)) {
-		o.session.Expires = now.Add(p.c.CodeLife) // the clock went back, and no gateway will say that it ended
 	}
 	if made := s.Expires.Add(-p.c.CodeLife); made.Before(now) {
 		o.made = made
@@ -92,10 +94,18 @@ func (p *Provisioner) restore(ctx context.Context) {
 	o.restored = true
 	o.hold = now.Add(o.interval) // the last run may have asked just now
 	until := now.Add(p.c.Window)
-	if p.Status().Provisioned {
-		until = now // nobody pressed anything: no further codes over a working identity
+	if left <= 0 || p.Status().Provisioned {
+		until = now // nobody pressed anything: no further codes
 	}
-	p.present(ctx, o)
+	if left > 0 {
+		p.present(o)
+	} else { // it may have been claimed before it ended, or stand still: that clock was not this one
+		p.mu.Lock()
+		p.offer = o
+		p.close(o)
+		o.doubtful, o.next = true, o.hold
+		p.mu.Unlock()
+	}
 	p.launch(o, until)
 }
 
@@ -115,6 +125,7 @@ func (p *Provisioner) press(ctx context.Context) {
 	}
 	defer p.ctl.release()
 	p.mu.Lock()
+	p.lookAtClock()
 	if p.status.State == Provisioned && p.work == nil {
 		p.show()
 		p.mu.Unlock()
@@ -129,18 +140,23 @@ func (p *Provisioner) press(ctx context.Context) {
 		return
 	}
 	p.mu.Lock()
-	p.offer, p.kept = nil, nil
+	o := p.offer
+	if o != nil {
+		o.doubtful = false
+		p.close(o) // and then a fresh one
+	}
 	p.setLocked(func(s *Status) {
-		s.rest()
-		s.Step = stepAnnounce
-		s.blame(nil)
+		if s.blame(nil); o == nil {
+			s.rest()
+			s.Step = stepAnnounce
+		}
 	})
 	p.mu.Unlock()
-	p.launch(nil, until)
+	p.launch(o, until)
 }
 
-// resume goes on with the claim that a failure of the disk has left, if there is
-// one that still stands. ctl is held.
+// resume goes on with the claim that a failure of disk or key has left, if there
+// is one that still stands. ctl is held.
 func (p *Provisioner) resume(until time.Time) bool {
 	p.mu.Lock()
 	o := p.kept
@@ -173,7 +189,7 @@ func (p *Provisioner) launch(o *offer, until time.Time) {
 	w := &work{cancel: cancel, done: make(chan struct{}), until: until}
 	p.work = w
 	if o != nil {
-		o.asking = false // whoever asked was stopped
+		o.asking = o.closing // whoever asked was stopped
 	}
 	p.wg.Go(func() {
 		defer cancel()

@@ -11,13 +11,14 @@ import (
 var transitions = [...][]State{
 	Idle: {
 		CodeShown,   // a code was announced, or a saved one found at the start
+		Claimed,     // a code that had ended turns out to be claimed
 		Provisioned, // at the start: an identity is on disk
-		Failed,      // the gateway refuses the code, or key or disk fail
+		Failed,      // the gateway refuses the code, key or disk fail, or the certificate has ended
 	},
 	CodeShown: {
 		Claimed,     // an operator claimed the code
-		Idle,        // the code ended, or everything was removed
-		Provisioned, // the code ended and the old identity stays
+		Idle,        // the code ended or is replaced, or everything was removed
+		Provisioned, // the same while an old identity is in use
 		Failed,      // the gateway refuses, or the disk fails
 	},
 	Claimed: {
@@ -28,18 +29,19 @@ var transitions = [...][]State{
 	},
 	Signing: {
 		Provisioned, // verified and stored
-		Claimed,     // the answer was lost or the token void: ask for another
+		Claimed,     // the answer was lost, the token void or the clock behind: ask again
 		Idle,        // everything was removed
 		Failed,      // refused, does not verify, or cannot be stored
 	},
 	Provisioned: {
 		CodeShown, // a new identity was asked for
+		Claimed,   // a code that had ended turns out to be claimed
 		Idle,      // everything was removed
-		Failed,    // the gateway refuses the new code; the old identity stays
+		Failed,    // the certificate has ended, or the gateway refuses a new code; the identity stays
 	},
 	Failed: {
 		CodeShown,   // a fresh code
-		Claimed,     // the same claim again, after a failure of the disk
+		Claimed,     // the same claim again, after a failure of the disk or the key
 		Idle,        // the button was pressed: a code is being announced
 		Provisioned, // the same while an old identity is in use
 	},
@@ -53,6 +55,7 @@ func (s State) CanBecome(t State) bool { return slices.Contains(transitions[s], 
 func (p *Provisioner) Status() Status {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.lookAtClock()
 	return p.status
 }
 
@@ -63,6 +66,7 @@ func (p *Provisioner) Watch(ctx context.Context) <-chan Status {
 	w := make(chan Status, 1)
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.lookAtClock()
 	w <- p.status
 	if p.ended || ctx.Err() != nil {
 		close(w)
@@ -98,6 +102,10 @@ func (p *Provisioner) set(change func(*Status)) {
 func (p *Provisioner) setLocked(change func(*Status)) {
 	old := p.status
 	change(&p.status)
+	p.status.outlive(time.Now())
+	if !p.status.CertificateExpires.Equal(old.CertificateExpires) {
+		p.awaitExpiry()
+	}
 	if p.status == old {
 		return
 	}

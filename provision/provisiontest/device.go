@@ -23,6 +23,9 @@ var ErrUnverified = errors.New("the gateway's answer does not verify")
 
 // Vault is a vault in memory. It outlives a Provisioner as a disk would.
 type Vault struct {
+	// Sessions, when set, are on the same disk: Remove forgets what they hold.
+	Sessions *Sessions
+
 	mu       sync.Mutex
 	key      *ecdsa.PrivateKey
 	id       string
@@ -47,6 +50,13 @@ func (v *Vault) Commits() int {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return v.commits
+}
+
+// Pending reports whether there is a key of an identity in the making.
+func (v *Vault) Pending() bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.key != nil
 }
 
 // next takes a scripted error; a call without a time-out is an error as well.
@@ -128,6 +138,9 @@ func (v *Vault) Remove(ctx context.Context) ([]string, error) {
 		removed = append(removed, "identity")
 	}
 	v.key, v.id, v.notAfter = nil, "", time.Time{}
+	if v.Sessions != nil {
+		v.Sessions.forget()
+	}
 	return removed, nil
 }
 
@@ -168,6 +181,12 @@ func (s *Sessions) SaveSession(ctx context.Context, session gateway.Session) err
 	session.Expires = session.Expires.Round(0) // a disk keeps no monotonic clock
 	s.s = session
 	return nil
+}
+
+func (s *Sessions) forget() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.s = gateway.Session{}
 }
 
 // LoadSession implements provision.Sessions.

@@ -48,6 +48,7 @@ type Gateway struct {
 	CodeLife time.Duration // default 5 minutes
 	Interval time.Duration // default 5 s
 	Plain    bool          // be the original cloud
+	Machine  string        // the id that every claim gets, as from a cloud that keeps ids; empty: a new one each time
 
 	mu       sync.Mutex
 	codes    map[string]*record
@@ -64,6 +65,8 @@ type record struct {
 	expires    time.Time
 	interval   time.Duration
 	polled     time.Time
+	announced  int    // how many announcements there were when it was made
+	early      int    // polls that came too soon
 	machineID  string // empty: not claimed
 	token      gateway.Secret
 	signed     int
@@ -114,7 +117,9 @@ func (g *Gateway) Claim(code string) (string, error) {
 		return "", errors.New("claimed before")
 	}
 	g.machines++
-	r.machineID = fmt.Sprintf("machine-%d", g.machines)
+	if r.machineID = g.Machine; r.machineID == "" {
+		r.machineID = fmt.Sprintf("machine-%d", g.machines)
+	}
 	r.expires = r.expires.Add(time.Hour) // time for the exchange
 	return r.machineID, nil
 }
@@ -228,15 +233,19 @@ func (g *Gateway) Announce(ctx context.Context, a gateway.Announcement) (gateway
 			return gateway.Session{}, &gateway.Error{Kind: gateway.Taken}
 		}
 		fp, _ := gateway.Fingerprint(csr.PublicKey)
-		r := &record{key: fp, deviceCode: gateway.NewSecret(), expires: time.Now().Add(g.CodeLife), interval: g.Interval}
+		r := &record{key: fp, deviceCode: gateway.NewSecret(), expires: time.Now().Add(g.CodeLife), interval: g.Interval,
+			announced: len(g.asked[Announce])}
 		g.codes[a.Code] = r
 		return gateway.Session{Code: a.Code, DeviceCode: r.deviceCode, Expires: r.expires, Interval: g.Interval,
 			VerificationURI: "http://gateway/claim", VerificationURIComplete: "http://gateway/claim?code=" + a.Code}, nil
 	})
 }
 
-// FindManifest implements provision.Gateway. A poll sooner than the interval
-// is noted, as is a wrong device code.
+// FindManifest implements provision.Gateway. As the gateway does, it answers
+// for a claimed code at any time, and a poll for another one less than half an
+// interval after the last with slow_down. Who gives a code up may ask once more
+// without waiting: a poll or two sooner than the interval are taken, and one more
+// for each announcement, but more are noted, as is a wrong device code.
 func (g *Gateway) FindManifest(ctx context.Context, code string, device gateway.Secret) (gateway.Manifest, error) {
 	return call(ctx, g, FindManifest, func() (gateway.Manifest, error) {
 		r := g.codes[code]
@@ -249,8 +258,15 @@ func (g *Gateway) FindManifest(ctx context.Context, code string, device gateway.
 			return gateway.Manifest{}, &gateway.Error{Kind: gateway.NotFound}
 		case r.deviceCode != device:
 			return gateway.Manifest{}, g.wrong("find: wrong device code")
+		case r.machineID != "":
 		case now.Sub(r.polled) < r.interval:
-			return gateway.Manifest{}, g.wrong("find: polled %v after the last time, the interval is %v", now.Sub(r.polled), r.interval)
+			if r.early++; r.early > 2+len(g.asked[Announce])-r.announced {
+				return gateway.Manifest{}, g.wrong("find: polled %v after the last time, the interval is %v", now.Sub(r.polled), r.interval)
+			}
+			if wait := r.interval - now.Sub(r.polled); wait > r.interval/2 {
+				return gateway.Manifest{}, &gateway.Error{Kind: gateway.TooMany, RetryAfter: wait}
+			}
+			r.polled = now
 		default:
 			r.polled = now
 		}
