@@ -55,12 +55,14 @@ func (a *app) provisionAndWait(ctx context.Context, d daemonClient) error {
 	if err != nil {
 		return err
 	}
+	if s.State == provisioningpb.State_STATE_PROVISIONED { // claimed before, and nobody was told
+		return a.provisionOnce(ctx, d, s.Code)
+	}
 	fmt.Fprintln(a.Stderr, "code", s.Code)
 	a.tellWhere(s)
 	progress := newProgress(a.Stderr, cli.IsTerminal(a.Stderr), func() int { return cli.Width(a.Stderr) })
 	defer progress.end()
 	shown, before := s.Code, asTime(s.CertificateExpires)
-	began := s.State == provisioningpb.State_STATE_CODE_SHOWN // it may be over before the watch begins
 	var last *provisioningpb.StatusResponse
 	err = d.watch(ctx, func(s *provisioningpb.StatusResponse) (bool, error) {
 		last = s
@@ -71,11 +73,10 @@ func (a *app) provisionAndWait(ctx context.Context, d daemonClient) error {
 		}
 		switch s.State {
 		case provisioningpb.State_STATE_PROVISIONED, provisioningpb.State_STATE_IDLE:
-			return began, nil
+			return true, nil // it may be over before the watch begins
 		case provisioningpb.State_STATE_FAILED:
 			return true, cli.Fail(cli.ExitFailure, errors.New(s.Error), s.Hint)
 		}
-		began = true
 		return false, nil
 	})
 	progress.end()
@@ -87,7 +88,16 @@ func (a *app) provisionAndWait(ctx context.Context, d daemonClient) error {
 		return err
 	}
 	// A machine that had an identity falls back to it when nobody claims the code.
-	if last.State == provisioningpb.State_STATE_IDLE || asTime(last.CertificateExpires).Equal(before) {
+	old := last.State == provisioningpb.State_STATE_IDLE || asTime(last.CertificateExpires).Equal(before)
+	// The agent asks the gateway a last time before it gives a code up: this waits
+	// for the answer. And it lets the agent know that we know.
+	r, err := d.ProvisionByCode(ctx, &provisioningpb.ProvisioningRequest{Code: shown})
+	switch claimed := err == nil && r.Success; {
+	case old && claimed:
+		if last, err = d.Status(ctx, &provisioningpb.StatusRequest{}); err != nil {
+			return err
+		}
+	case old:
 		return cli.Fail(exitNotClaimed, errors.New("no operator claimed the code before its time was over"), "run mecha-agent provision again")
 	}
 	return a.printProvisioned(last)

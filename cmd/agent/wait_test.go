@@ -37,6 +37,7 @@ func TestProvisionWaits(t *testing.T) {
 	for name, c := range map[string]struct {
 		now    provision.Status
 		status []provision.Status
+		says   bool // ProvisionByCode says that the code was claimed
 		ends   bool
 		code   int
 		stdout string // a part
@@ -45,6 +46,11 @@ func TestProvisionWaits(t *testing.T) {
 		"claimed": {status: []provision.Status{codeShown, with(codeShown, func(s *provision.Status) { s.State = provision.Signing }), provisioned},
 			stdout: "provisioned as machine-1 until ", stderr: "waiting for the claim\nsigning\nprovisioned\n"},
 		"claimed at once": {now: codeShown, status: []provision.Status{provisioned},
+			stdout: "provisioned as machine-1 until ", stderr: "provisioned\n"},
+		"claimed before, and nobody was told": {now: provisioned, says: true, stdout: "provisioned as machine-1 until "},
+		"claimed at the last moment": {now: with(codeShown, renewed), says: true, status: []provision.Status{codeShown, {}},
+			stdout: "provisioned as machine-1 until ", stderr: "waiting for the claim\nidle\n"},
+		"over before the watch": {now: with(codeShown, func(s *provision.Status) { s.State = provision.Claimed }), status: []provision.Status{provisioned},
 			stdout: "provisioned as machine-1 until ", stderr: "provisioned\n"},
 		"a new code": {status: []provision.Status{codeShown, with(codeShown, func(s *provision.Status) { s.Code = "DEF567" }), provisioned},
 			stdout: "provisioned as machine-1", stderr: "waiting for the claim\nthe code expired; the new one is DEF567\nprovisioned\n"},
@@ -58,12 +64,15 @@ func TestProvisionWaits(t *testing.T) {
 			stderr: "waiting for the claim\nmecha-agent: the agent stopped\nmecha-agent: hint: start it with: mecha-agent run\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			a := startAgent(t, &exchange{now: c.now, status: c.status, ends: c.ends})
+			a := startAgent(t, &exchange{now: c.now, status: c.status, ends: c.ends, claimed: c.says})
 			code, stdout, stderr := a.run(t.Context(), "provision")
 			_, stderr, _ = strings.Cut(stderr, "it stands until ")
 			_, stderr, _ = strings.Cut(stderr, "\n")
 			if code != c.code || !strings.Contains(stdout, c.stdout) || (stdout == "") != (c.stdout == "") || stderr != c.stderr {
 				t.Errorf("exit code %d, stdout %q, stderr\n%s", code, stdout, stderr)
+			}
+			if asked := a.requests(); code == cli.ExitOK && !strings.HasPrefix(asked, "code, provision ") {
+				t.Errorf("asked for %s: the agent does not know that we know", asked)
 			}
 		})
 	}

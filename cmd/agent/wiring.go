@@ -101,15 +101,18 @@ func watchButton(ctx context.Context, b board.Board, x *provision.Provisioner, l
 	return nil
 }
 
-// vault says in the exchange's words that the disk failed, not the answer: the
-// claim is kept then, and tried again.
+// vault says in the exchange's words that the disk or the clock is at fault, not
+// the answer: the claim is kept then, and tried again.
 type vault struct{ *identity.Store }
 
 // Commit implements provision.Vault.
 func (v vault) Commit(ctx context.Context, machineID, csrPEM string, answer gateway.Issued) error {
 	err := v.Store.Commit(ctx, machineID, csrPEM, answer)
-	if errors.Is(err, identity.ErrStorage) {
+	switch {
+	case errors.Is(err, identity.ErrStorage):
 		return fmt.Errorf("%w: %w", provision.ErrStorage, err)
+	case errors.Is(err, identity.ErrClock):
+		return fmt.Errorf("%w: %w", provision.ErrClock, err)
 	}
 	return err
 }
