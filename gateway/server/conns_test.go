@@ -1,10 +1,12 @@
 package server
 
 import (
-	"io"
+	"errors"
 	"net"
 	"net/http"
+	"os"
 	"testing"
+	"time"
 
 	"github.com/mecha-org/mecha-agent/gateway"
 )
@@ -32,7 +34,7 @@ func TestConnectionsAreBounded(t *testing.T) {
 			for i := range held {
 				held[i] = open()
 			}
-			io.Copy(io.Discard, open())                                                 //nolint:errcheck // ends when the server has closed it
+			wantClosed(t, open())
 			if r := f.call(f.http, "GET", gateway.RoutePing, nil); r.status != status { // from 127.0.0.1
 				t.Errorf("another address: %d %s", r.status, r.rawText)
 			}
@@ -40,12 +42,12 @@ func TestConnectionsAreBounded(t *testing.T) {
 			held[1].Close()
 			c := f.from("127.0.0.2")
 			var resp *http.Response
-			for { // until the server has seen the end of one
+			for begin := time.Now(); ; { // until the server has seen the end of one
 				var err error
 				if resp, err = c.Get(f.url + gateway.RoutePing); err == nil {
 					break
 				}
-				if t.Context().Err() != nil {
+				if time.Since(begin) > 5*time.Second {
 					t.Fatal(err)
 				}
 			}
@@ -54,6 +56,17 @@ func TestConnectionsAreBounded(t *testing.T) {
 				t.Errorf("after a close: %s", resp.Status)
 			}
 		})
+	}
+}
+
+// wantClosed wants the end of a connection sooner than any time-out would bring it.
+func wantClosed(t *testing.T, conn net.Conn) {
+	t.Helper()
+	if err := conn.SetReadDeadline(time.Now().Add(5 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := conn.Read(make([]byte, 1)); n != 0 || err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Fatalf("%s: %d bytes, error %v, want the end", conn.LocalAddr(), n, err)
 	}
 }
 
@@ -95,9 +108,7 @@ func TestConnectionsOverall(t *testing.T) {
 	}
 	refused := func(ip string) {
 		t.Helper()
-		if n, err := dial(ip).Read(make([]byte, 1)); n != 0 || err == nil {
-			t.Errorf("%s: %d bytes, error %v, want the end", ip, n, err)
-		}
+		wantClosed(t, dial(ip))
 	}
 	taken("127.0.0.2")
 	second := taken("127.0.0.2")

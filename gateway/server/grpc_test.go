@@ -216,7 +216,7 @@ func TestLimitsComeBeforeTheBody(t *testing.T) {
 // TestReflectionDoesNotHoldTheServerUp: nor does a stream that waits for the
 // other side.
 func TestReflectionDoesNotHoldTheServerUp(t *testing.T) {
-	f := newFixture(t)
+	f := newFixture(t, func(c *Config) { c.Limits.ReadTimeout = time.Hour }) // which would end the stream too
 	s, err := reflectionpb.NewServerReflectionClient(dial(t, f)).ServerReflectionInfo(t.Context())
 	if err != nil {
 		t.Fatal(err)
