@@ -27,34 +27,45 @@ func (p *peer) failed(q request, a answer) *gateway.Error {
 		Step:       q.step,
 		RetryAfter: parseRetryAfter(a.header.Get("Retry-After"), p.Now()),
 	}
-	said := ""
+	const whose = "check that server_url is the gateway's address, and whether a proxy or a portal stands in between"
+	who, said := "the gateway answered", ""
 	env, err := a.envelope()
-	if _, ours := gateway.KindFromErrorCode(env.ErrorCode); !ours && q.step == stepAnnounce && a.status == http.StatusNotFound {
+	k, ours := gateway.KindFromErrorCode(env.ErrorCode)
+	wantsTLS := strings.Contains(string(a.body), "HTTP request to an HTTPS server") // net/http's own words
+	switch {
+	case ours:
+		e.Kind = k
+	case q.step == stepAnnounce && a.status == http.StatusNotFound:
 		e.Err = gateway.ErrNoAnnounce // whatever page the original cloud has for it
 		return e
+	case wantsTLS: // nothing to wait for
+	case q.announced:
+		// Our gateway puts an errorCode into every refusal. This one is a
+		// proxy's, while the gateway is being replaced, or a captive portal's:
+		// it says nothing about the code or the token.
+		who, e.Advice = "something that is not the gateway answered", whose
+		if e.Kind != gateway.TooMany && e.Kind != gateway.Deadline {
+			e.Kind = gateway.Unreachable
+		}
+	case err == nil && q.unannounced && (a.status == http.StatusNotFound || a.ok()):
+		// The original cloud knows a code from its claim on: to it an
+		// unclaimed one is an unknown one.
+		e.Kind = gateway.Pending
 	}
 	switch {
 	case err == nil:
-		if k, ours := gateway.KindFromErrorCode(env.ErrorCode); ours {
-			e.Kind = k
-		} else if q.unannounced && (a.status == http.StatusNotFound || a.ok()) {
-			// The original cloud knows a code from its claim on: to it an
-			// unclaimed one is an unknown one.
-			e.Kind = gateway.Pending
-		}
 		for _, s := range append([]string{env.Message, env.ErrorCode}, env.SubErrors...) {
 			if s = sayable(s, q.secrets); s != "" {
 				said = ": " + s
 				break
 			}
 		}
-	case strings.Contains(string(a.body), "HTTP request to an HTTPS server"): // net/http's own words
+	case wantsTLS:
 		said, e.Advice = ": it wants TLS", "write https in server_url"
-	default:
-		said = ", and not in the words of the gateway's API"
-		e.Advice = "check that server_url is the gateway's address, and whether a proxy stands in between"
+	case !q.announced:
+		said, e.Advice = ", and not in the words of the gateway's API", whose
 	}
-	e.Err = fmt.Errorf("the gateway answered HTTP %d %s%s", a.status, http.StatusText(a.status), said)
+	e.Err = fmt.Errorf("%s HTTP %d %s%s", who, a.status, http.StatusText(a.status), said)
 	return e
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -152,6 +153,9 @@ func (g *rpc) exchange(ctx context.Context, step string, secrets []string,
 		return g.unreached(ctx, step, ctx.Err())
 	case lost && failure != nil:
 		return g.unreached(ctx, step, failure)
+	case st.Code() == codes.DeadlineExceeded && len(trailer.Get(trailerErrorCode)) == 0:
+		// The server keeps our time-out, too, and its clock may be the first to strike.
+		return g.unreached(ctx, step, context.DeadlineExceeded)
 	}
 	return g.refused(step, st, metadata.Join(header, trailer), secrets)
 }
@@ -163,12 +167,25 @@ func (g *rpc) refused(step string, st *status.Status, md metadata.MD, secrets []
 	if v := md.Get(trailerErrorCode); len(v) > 0 {
 		k, ours = gateway.KindFromErrorCode(v[0])
 	}
+	// The gateway's own refusals carry an error-code; what comes without one may
+	// be a proxy's, while the gateway is being replaced. The content type reaches
+	// us only when it is application/grpc.
+	spoken := len(md.Get("content-type")) > 0
+	who, said := "the gateway", sayable(st.Message(), secrets)
 	switch {
 	case ours:
 		e.Kind = k
+	case !spoken && ofPage(st):
+		who, said = "something that is not a gRPC server", sayable(pageStatus(st), nil)
+		e.Kind = gateway.Unreachable
+		e.Advice = "check that server_url is the gateway's gRPC address, and whether a proxy or a portal stands in between"
 	case st.Code() == codes.Unimplemented && step == stepAnnounce:
 		e.Kind, e.Err = gateway.NotFound, gateway.ErrNoAnnounce
 		return e
+	case st.Code() == codes.Unauthenticated, st.Code() == codes.PermissionDenied:
+		who = "something that is not the gateway"
+		e.Kind = gateway.Unreachable
+		e.Advice = "check whether a proxy stands in between that refuses the machine"
 	case st.Code() == codes.FailedPrecondition && step != stepFind:
 		e.Kind = gateway.Precondition // only FindManifest uses that code for "not claimed yet"
 	case st.Code() == codes.Unimplemented:
@@ -181,11 +198,35 @@ func (g *rpc) refused(step string, st *status.Status, md metadata.MD, secrets []
 			e.RetryAfter = parseRetryAfter(v[0], g.Now())
 		}
 	}
-	e.Err = errors.New("the gateway answered " + st.Code().String())
-	if said := sayable(st.Message(), secrets); said != "" {
+	e.Err = errors.New(who + " answered " + st.Code().String())
+	if said != "" {
 		e.Err = fmt.Errorf("%w: %s", e.Err, said)
 	}
 	return e
+}
+
+// pageText is how gRPC begins its message on an answer over HTTP/2 that is not
+// gRPC. Kinds follow from it only where gRPC's code is the same as for a fault
+// of ours.
+const pageText = "unexpected HTTP status code"
+
+// ofPage says whether st, which came without any metadata, can be what gRPC made
+// of an HTTP answer (gRPC's doc/http-grpc-status-mapping.md): a code that it
+// does not make up otherwise, or its message.
+func ofPage(st *status.Status) bool {
+	switch st.Code() {
+	case codes.Unimplemented, codes.Unauthenticated, codes.PermissionDenied, codes.Unknown:
+		return true
+	}
+	return strings.HasPrefix(st.Message(), pageText)
+}
+
+// pageStatus returns what gRPC says about the HTTP status; behind it come the
+// content type and the page itself.
+func pageStatus(st *status.Status) string {
+	s, _, _ := strings.Cut(st.Message(), "\n")
+	s, _, _ = strings.Cut(s, ";")
+	return s
 }
 
 func (g *rpc) Ping(ctx context.Context) error {

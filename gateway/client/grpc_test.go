@@ -3,7 +3,11 @@ package client_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -161,10 +165,13 @@ func TestKindsOverGRPC(t *testing.T) {
 		"pending without trailer":   {find, trailing(codes.FailedPrecondition, ""), gateway.Pending, ""},
 		"sign without trailer":      {sign, trailing(codes.FailedPrecondition, ""), gateway.Precondition, ""},
 		"taken":                     {announce, trailing(codes.AlreadyExists, "in use"), gateway.Taken, "in use"},
-		"denied":                    {sign, trailing(codes.PermissionDenied, ""), gateway.Unauthorized, ""},
+		"denied":                    {sign, trailing(codes.PermissionDenied, "", "error-code", "unauthorized"), gateway.Unauthorized, "the gateway answered"},
+		"denied by a proxy":         {find, trailing(codes.PermissionDenied, "RBAC: access denied"), gateway.Unreachable, "not the gateway answered PermissionDenied: RBAC"},
+		"unauthorized by a proxy":   {sign, trailing(codes.Unauthenticated, "Jwt is missing"), gateway.Unreachable, "proxy"},
+		"announced to a proxy":      {announce, trailing(codes.PermissionDenied, ""), gateway.Unreachable, "proxy"},
 		"unavailable, from inside":  {find, trailing(codes.Unavailable, "store is away", "error-code", "unreachable"), gateway.Unreachable, "store is away"},
 		"message with the code":     {find, trailing(codes.NotFound, "no code abc-123"), gateway.NotFound, ""},
-		"message with the token":    {sign, trailing(codes.Unauthenticated, "a-token-that-is-long"), gateway.Unauthorized, ""},
+		"message with the token":    {sign, trailing(codes.Unauthenticated, "a-token-that-is-long", "error-code", "unauthorized"), gateway.Unauthorized, ""},
 		"unprintable":               {find, trailing(codes.NotFound, "a\x1b[31m"), gateway.NotFound, ""},
 		"internal":                  {find, trailing(codes.Unknown, "boom"), gateway.Internal, "boom"},
 		"unimplemented, not at all": {find, trailing(codes.Unimplemented, ""), gateway.Internal, "gRPC address"},
@@ -200,6 +207,44 @@ func TestNoAnnounceOverGRPC(t *testing.T) {
 	}
 }
 
+// An HTTP/2 server that is not gRPC, such as a proxy while the gateway is being
+// replaced, says nothing about routes, code and token, whatever gRPC makes of it.
+func TestForeignPagesOverGRPC(t *testing.T) {
+	ctx := context.Background()
+	calls := map[string]func(client.Client) error{
+		"ping": func(c client.Client) error { return c.Ping(ctx) },
+		"announce": func(c client.Client) error {
+			_, err := c.Announce(ctx, gateway.Announcement{Code: code})
+			return err
+		},
+		"find": func(c client.Client) error { _, err := c.FindManifest(ctx, code, "device"); return err },
+		"sign": func(c client.Client) error { _, err := c.Sign(ctx, gateway.SignRequest{Token: "t"}); return err },
+	}
+	for _, page := range []string{"", "<html>" + code + "</html>"} {
+		for _, status := range []int{200, 301, 400, 401, 403, 404, 405, 429, 500, 502} {
+			s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Content-Type", "text/html; charset=utf-8")
+				w.WriteHeader(status)
+				io.WriteString(w, page) //nolint:errcheck // the client hangs up
+			}))
+			s.Config.Protocols = new(http.Protocols)
+			s.Config.Protocols.SetUnencryptedHTTP2(true)
+			s.Start()
+			t.Cleanup(s.Close)
+			c := open(t, client.Config{ServerURL: strings.Replace(s.URL, "http", "grpc", 1)})
+			for name, call := range calls {
+				t.Run(fmt.Sprintf("%s %d %d", name, status, len(page)), func(t *testing.T) {
+					err := call(c)
+					wantKind(t, err, gateway.Unreachable, fmt.Sprintf(": %d (", status), "not a gRPC server", "proxy")
+					if errors.Is(err, gateway.ErrNoAnnounce) || strings.Contains(err.Error(), "html") {
+						t.Errorf("%v", err)
+					}
+				})
+			}
+		}
+	}
+}
+
 func TestRetryAfterOverGRPC(t *testing.T) {
 	for text, want := range map[string]time.Duration{"42": 42 * time.Second, "-1": 0, "soon": 0, "999999999": time.Hour} {
 		f := &fakeService{fail: trailing(codes.ResourceExhausted, "", "error-code", "slow_down", "retry-after", text)}
@@ -219,6 +264,12 @@ func TestDeadlineOverGRPC(t *testing.T) {
 		if wantKind(t, err, gateway.Deadline, "in time"); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("%v does not wrap context.DeadlineExceeded", err)
 		}
+	}
+	// The server was the first to give up.
+	early := open(t, client.Config{ServerURL: startGRPC(t, &fakeService{fail: trailing(codes.DeadlineExceeded, "")})})
+	err := early.Ping(context.Background())
+	if wantKind(t, err, gateway.Deadline, "in time"); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("%v does not wrap context.DeadlineExceeded", err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()

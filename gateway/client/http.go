@@ -46,7 +46,8 @@ type request struct {
 	header      http.Header
 	body        any      // marshalled as JSON unless nil
 	secrets     []string // what must not come back in an error
-	unannounced bool     // of FindManifest, see peer.failed
+	announced   bool     // to our gateway only: the words of others do not count, see peer.failed
+	unannounced bool     // FindManifest as the original agent asks, see peer.failed
 }
 
 // redirectError is a redirect that is not followed. Its text does not repeat
@@ -178,7 +179,7 @@ func (w *web) Ping(ctx context.Context) error {
 
 func (w *web) Announce(ctx context.Context, a gateway.Announcement) (gateway.Session, error) {
 	q := request{step: stepAnnounce, method: http.MethodPost, path: gateway.RouteAnnounce,
-		body: gateway.NewAnnounceBody(a), secrets: []string{a.Code}}
+		body: gateway.NewAnnounceBody(a), secrets: []string{a.Code}, announced: true}
 	var p gateway.SessionPayload
 	if err := w.call(ctx, q, &p); err != nil {
 		return gateway.Session{}, err
@@ -192,7 +193,8 @@ func (w *web) Announce(ctx context.Context, a gateway.Announcement) (gateway.Ses
 
 func (w *web) FindManifest(ctx context.Context, code string, deviceCode gateway.Secret) (gateway.Manifest, error) {
 	q := request{step: stepFind, method: http.MethodGet, path: gateway.RouteFindManifest,
-		query: url.Values{"code": {code}}, secrets: []string{code, deviceCode.Reveal()}, unannounced: deviceCode == ""}
+		query: url.Values{"code": {code}}, secrets: []string{code, deviceCode.Reveal()},
+		announced: deviceCode != "", unannounced: deviceCode == ""}
 	if deviceCode != "" {
 		q.header = http.Header{"Authorization": {"Bearer " + deviceCode.Reveal()}}
 	}
@@ -214,7 +216,7 @@ func (w *web) Sign(ctx context.Context, r gateway.SignRequest) (gateway.Issued, 
 			Err: fmt.Errorf("the manifest's cert_sign_url: %w", err)}
 	}
 	q := request{step: stepSign, method: http.MethodPost, path: path,
-		body: gateway.NewSignBody(r), secrets: []string{r.Token.Reveal()}}
+		body: gateway.NewSignBody(r), secrets: []string{r.Token.Reveal()}, announced: r.Token != ""}
 	var p gateway.IssuedPayload
 	if err := w.call(ctx, q, &p); err != nil {
 		return gateway.Issued{}, err

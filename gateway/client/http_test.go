@@ -258,10 +258,63 @@ func TestPlainModeOfTheOriginal(t *testing.T) {
 		_, err := cl.FindManifest(ctx, code, "")
 		t.Run(name, func(t *testing.T) { wantKind(t, err, c.want) })
 	}
-	// With a device code an unknown code is unknown.
-	cl := open(t, client.Config{ServerURL: fixed(t, 404, "application/json", `{"success":false}`)})
-	_, err = cl.FindManifest(ctx, code, "d")
-	wantKind(t, err, gateway.NotFound)
+	// With a device code an unknown code is unknown, but only our gateway knows.
+	for errorCode, want := range map[string]gateway.Kind{"not_found": gateway.NotFound, "": gateway.Unreachable, "ROUTE_NOT_FOUND": gateway.Unreachable} {
+		cl := open(t, client.Config{ServerURL: fixed(t, 404, "application/json", `{"success":false,"errorCode":"`+errorCode+`"}`)})
+		_, err = cl.FindManifest(ctx, code, "d")
+		wantKind(t, err, want)
+	}
+}
+
+// A page of something in between, such as a proxy's while the gateway is being
+// replaced, says nothing about code and token: the next try goes through.
+func TestForeignPages(t *testing.T) {
+	device := newDevice(t)
+	for _, step := range []gatewaytest.Step{gatewaytest.Announce, gatewaytest.Find, gatewaytest.Sign} {
+		for status, want := range map[int]gateway.Kind{
+			301: gateway.Unreachable, 304: gateway.Unreachable, 400: gateway.Unreachable, 401: gateway.Unreachable,
+			403: gateway.Unreachable, 404: gateway.Unreachable, 405: gateway.Unreachable, 409: gateway.Unreachable,
+			410: gateway.Unreachable, 412: gateway.Unreachable, 413: gateway.Unreachable, 500: gateway.Unreachable,
+			511: gateway.Unreachable, 429: gateway.TooMany, 504: gateway.Deadline,
+		} {
+			if step == gatewaytest.Announce && status == 404 {
+				continue // the original cloud, see TestNoAnnounceRoute
+			}
+			t.Run(fmt.Sprintf("%d at%s", status, step), func(t *testing.T) {
+				g := gatewaytest.New(t)
+				g.Fail(step, gatewaytest.HTML(status))
+				c := open(t, client.Config{ServerURL: g.URL})
+				var w walk
+				failed, err := w.run(t, c, device, g.Claim)
+				if failed != step {
+					t.Fatalf("%s failed, want %s: %v", failed, step, err)
+				}
+				wantKind(t, err, want, fmt.Sprintf("HTTP %d", status), "not the gateway", "proxy")
+				if errors.Is(err, gateway.ErrNoAnnounce) {
+					t.Errorf("%v", err)
+				}
+				switch ctx := context.Background(); step {
+				case gatewaytest.Announce:
+					_, err = c.Announce(ctx, gateway.Announcement{Code: code, CSR: device.csr(t, "unnamed")})
+				case gatewaytest.Find:
+					_, err = c.FindManifest(ctx, code, w.session.DeviceCode)
+				case gatewaytest.Sign:
+					_, err = c.Sign(ctx, gateway.SignRequest{URL: w.manifest.CertSignURL, CSR: device.csr(t, w.manifest.MachineID),
+						MachineID: w.manifest.MachineID, Type: gateway.Provision, Token: w.manifest.Token})
+				}
+				if err != nil {
+					t.Errorf("the next try: %v", err)
+				}
+			})
+		}
+	}
+	// The original cloud has no words of ours: without a token its status counts.
+	_, err := open(t, client.Config{ServerURL: fixed(t, 403, "text/html", "<html>")}).Sign(context.Background(), gateway.SignRequest{})
+	wantKind(t, err, gateway.Unauthorized, "the gateway answered HTTP 403", "proxy")
+	// A port that wants TLS does so for ever.
+	g := gatewaytest.New(t, gatewaytest.TLS())
+	_, err = open(t, client.Config{ServerURL: strings.Replace(g.URL, "https", "http", 1)}).FindManifest(context.Background(), code, "d")
+	wantKind(t, err, gateway.BadRequest, "it wants TLS", "https")
 }
 
 func TestBadManifests(t *testing.T) {
@@ -375,10 +428,10 @@ func TestWordsOfTheGateway(t *testing.T) {
 		"half a device code": {"bad bearer " + device[8:24], false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			cl := open(t, client.Config{ServerURL: fixed(t, 400, "application/json", `{"success":false,"message":"`+c.message+`"}`)})
+			cl := open(t, client.Config{ServerURL: fixed(t, 400, "application/json", `{"success":false,"errorCode":"bad_request","message":"`+c.message+`"}`)})
 			_, err := cl.FindManifest(context.Background(), code, device)
-			wantKind(t, err, gateway.BadRequest, "HTTP 400")
-			if strings.Contains(err.Error(), c.message) != c.shown || strings.HasSuffix(err.Error(), "Bad Request") == c.shown {
+			wantKind(t, err, gateway.BadRequest, "the gateway answered HTTP 400")
+			if strings.Contains(err.Error(), c.message) != c.shown || strings.HasSuffix(err.Error(), ": bad_request") == c.shown {
 				t.Errorf("%v", err)
 			}
 		})

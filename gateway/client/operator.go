@@ -70,7 +70,7 @@ func (o *Operator) code(step, code string) (string, error) {
 }
 
 // Find shows what stands behind a code before the claim. Kind NotFound when the
-// code is unknown, has expired, or was claimed.
+// code is unknown or has expired, Precondition when it was claimed.
 func (o *Operator) Find(ctx context.Context, code string) (gateway.PendingRequest, error) {
 	const step = "looking the code up"
 	code, err := o.code(step, code)
