@@ -82,7 +82,8 @@ func TestHostileFiles(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			begin := time.Now()
 			a, _, err := agentFrom(text)
-			if took := time.Since(begin); took > 3*time.Second {
+			// 0.2 s at most on an idle machine; the race detector on a busy one takes 30 times as long.
+			if took := time.Since(begin); took > 15*time.Second {
 				t.Errorf("took %v", took)
 			} else {
 				t.Logf("took %v", took)
