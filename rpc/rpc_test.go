@@ -207,7 +207,7 @@ func TestDamagedIdentityIsNotNone(t *testing.T) {
 
 func TestWatchStatusEndsWithTheAgent(t *testing.T) {
 	x := &exchange{states: make(chan provision.Status, 2)}
-	x.states <- provision.Status{State: provision.Idle}
+	x.states <- provision.Status{State: provision.Idle, Step: "announcing the code"}
 	x.states <- provision.Status{State: provision.Provisioned, MachineID: "machine-1"}
 	close(x.states)
 	stream, err := provisioningpb.NewProvisioningServiceClient(serve(t, Config{Exchange: x, Board: "Test board", Keystore: "disk", Version: "1"})).
@@ -216,7 +216,7 @@ func TestWatchStatusEndsWithTheAgent(t *testing.T) {
 		t.Fatal(err)
 	}
 	first, err := stream.Recv()
-	if err != nil || first.State != provisioningpb.State_STATE_IDLE || first.Board != "Test board" || first.CodeExpires != nil {
+	if err != nil || first.State != provisioningpb.State_STATE_IDLE || first.Board != "Test board" || first.Step != "announcing the code" || first.CodeExpires != nil {
 		t.Errorf("first: %v, %v", first, err)
 	}
 	second, err := stream.Recv()

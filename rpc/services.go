@@ -94,6 +94,7 @@ func (s *provisioning) status(st provision.Status) *provisioningpb.StatusRespons
 		Board:              s.c.Board,
 		Version:            s.c.Version,
 		KeyFingerprint:     st.KeyFingerprint,
+		Step:               st.Step,
 	}
 }
 

@@ -42,6 +42,7 @@ func (a *app) clientCommand(use, short string, args cobra.PositionalArgs, do fun
 // statusJSON is what --json prints of a status. Times are RFC 3339.
 type statusJSON struct {
 	State              string     `json:"state"`
+	Step               string     `json:"step,omitempty"`
 	Provisioned        bool       `json:"provisioned"`
 	MachineID          string     `json:"machine_id,omitempty"`
 	CertificateExpires *time.Time `json:"certificate_expires,omitempty"`
@@ -64,7 +65,7 @@ func toJSON(s *provisioningpb.StatusResponse) statusJSON {
 		u := t.AsTime()
 		return &u
 	}
-	return statusJSON{stateText(s.State), s.Provisioned, s.MachineId, when(s.CertificateExpires), s.Code, when(s.CodeExpires),
+	return statusJSON{stateText(s.State), s.Step, s.Provisioned, s.MachineId, when(s.CertificateExpires), s.Code, when(s.CodeExpires),
 		s.ClaimUrl, s.KeyFingerprint, s.Error, s.Hint, s.Keystore, s.Board, s.Version}
 }
 
@@ -84,6 +85,7 @@ func (a *app) printStatus(s *provisioningpb.StatusResponse) error {
 		}
 	}
 	row("state", stateText(s.State))
+	row("step", s.Step)
 	row("provisioned", map[bool]string{true: "yes", false: "no"}[s.Provisioned])
 	row("machine id", s.MachineId)
 	row("certificate until", formatTime(asTime(s.CertificateExpires)))

@@ -61,7 +61,10 @@ func (p *progress) show(s *provisioningpb.StatusResponse) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	text, expires := stateText(s.State), time.Time{}
-	if s.State == provisioningpb.State_STATE_CODE_SHOWN {
+	switch {
+	case s.Step != "":
+		text = cli.Clean(s.Step)
+	case s.State == provisioningpb.State_STATE_CODE_SHOWN:
 		text, expires = "waiting for the claim", asTime(s.CodeExpires)
 	}
 	if s.Error != "" {

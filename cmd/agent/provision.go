@@ -73,7 +73,7 @@ func (a *app) provisionAndWait(ctx context.Context, d daemonClient) error {
 		}
 		switch s.State {
 		case provisioningpb.State_STATE_PROVISIONED, provisioningpb.State_STATE_IDLE:
-			return true, nil // it may be over before the watch begins
+			return s.Step == "", nil // at rest; it may be over before the watch begins
 		case provisioningpb.State_STATE_FAILED:
 			return true, cli.Fail(cli.ExitFailure, errors.New(s.Error), s.Hint)
 		}

@@ -54,6 +54,8 @@ func TestProvisionWaits(t *testing.T) {
 			stdout: "provisioned as machine-1 until ", stderr: "provisioned\n"},
 		"a new code": {status: []provision.Status{codeShown, with(codeShown, func(s *provision.Status) { s.Code = "DEF567" }), provisioned},
 			stdout: "provisioned as machine-1", stderr: "waiting for the claim\nthe code expired; the new one is DEF567\nprovisioned\n"},
+		"a new code, after a while": {status: []provision.Status{codeShown, {Step: "announcing the code"}, with(codeShown, func(s *provision.Status) { s.Code = "DEF567" }), provisioned},
+			stdout: "provisioned as machine-1", stderr: "waiting for the claim\nannouncing the code\nwaiting for the claim\nthe code expired; the new one is DEF567\nprovisioned\n"},
 		"nobody": {status: []provision.Status{codeShown, {}}, code: exitNotClaimed,
 			stderr: "waiting for the claim\nidle\nmecha-agent: no operator claimed the code before its time was over\nmecha-agent: hint: run mecha-agent provision again\n"},
 		"nobody, and the old identity stays": {status: []provision.Status{with(codeShown, renewed), provisioned}, code: exitNotClaimed,

@@ -450,8 +450,11 @@ type StatusResponse struct {
 	// Of the key behind the code, to compare with what the operator sees: SHA-256
 	// of its SubjectPublicKeyInfo, lower-case hex. Empty when no code is shown.
 	KeyFingerprint string `protobuf:"bytes,13,opt,name=key_fingerprint,json=keyFingerprint,proto3" json:"key_fingerprint,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// What is being done right now, "announcing the code"; empty while the agent
+	// waits for somebody.
+	Step          string `protobuf:"bytes,14,opt,name=step,proto3" json:"step,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *StatusResponse) Reset() {
@@ -575,6 +578,13 @@ func (x *StatusResponse) GetKeyFingerprint() string {
 	return ""
 }
 
+func (x *StatusResponse) GetStep() string {
+	if x != nil {
+		return x.Step
+	}
+	return ""
+}
+
 var File_provisioning_provisioning_proto protoreflect.FileDescriptor
 
 const file_provisioning_provisioning_proto_rawDesc = "" +
@@ -592,7 +602,7 @@ const file_provisioning_provisioning_proto_rawDesc = "" +
 	"\x04code\x18\x01 \x01(\tR\x04code\"6\n" +
 	"\x1aProvisioningStatusResponse\x12\x18\n" +
 	"\asuccess\x18\x01 \x01(\bR\asuccess\"\x0f\n" +
-	"\rStatusRequest\"\xd8\x03\n" +
+	"\rStatusRequest\"\xec\x03\n" +
 	"\x0eStatusResponse\x12)\n" +
 	"\x05state\x18\x01 \x01(\x0e2\x13.provisioning.StateR\x05state\x12 \n" +
 	"\vprovisioned\x18\x02 \x01(\bR\vprovisioned\x12\x1d\n" +
@@ -608,7 +618,8 @@ const file_provisioning_provisioning_proto_rawDesc = "" +
 	" \x01(\tR\bkeystore\x12\x14\n" +
 	"\x05board\x18\v \x01(\tR\x05board\x12\x18\n" +
 	"\aversion\x18\f \x01(\tR\aversion\x12'\n" +
-	"\x0fkey_fingerprint\x18\r \x01(\tR\x0ekeyFingerprint*\x93\x01\n" +
+	"\x0fkey_fingerprint\x18\r \x01(\tR\x0ekeyFingerprint\x12\x12\n" +
+	"\x04step\x18\x0e \x01(\tR\x04step*\x93\x01\n" +
 	"\x05State\x12\x15\n" +
 	"\x11STATE_UNSPECIFIED\x10\x00\x12\x0e\n" +
 	"\n" +
