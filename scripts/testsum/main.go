@@ -47,6 +47,9 @@ func summarise(in io.Reader, out io.Writer, ci bool) bool {
 		case "build-fail":
 			packageFailed = true
 		case "pass", "fail", "skip":
+			if e.Test == "" && e.Action == "skip" {
+				continue // a package without tests
+			}
 			if e.Test == "" {
 				fmt.Fprintf(out, "%-5s %6.1fs  %s\n", e.Action, e.Elapsed, e.Package)
 				if e.Action == "fail" {
