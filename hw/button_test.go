@@ -109,34 +109,123 @@ func TestButtonStuck(t *testing.T) {
 	})
 }
 
-// TestButtonSleeps: it wakes once a second, also on a line that gives up at once,
-// and not for ever on one that never rests.
+// TestButtonSleeps: it wakes once an hour, or once a second on a pin whose Halt
+// does not interrupt, and not for ever on one that never rests; the press after
+// the silence counts all the same.
 func TestButtonSleeps(t *testing.T) {
-	watch(t, gpio.High, func(pin *hwtest.Pin, presses func() []hw.Press) {
-		before := pin.Waits()
-		pass(100 * time.Second)
-		if n := pin.Waits() - before; n > 101 {
-			t.Errorf("%d waits in 100 s of silence", n)
-		}
-		for range 1000 {
-			pin.Set(!pin.Read())
-			pass(10 * time.Millisecond)
-		}
-		pin.Set(gpio.High)
-		pass(2 * time.Second)
-		n := len(presses())
-		if err := (hwtest.Presser{Set: pin.Set}).Press(context.Background(), 200*time.Millisecond); err != nil {
-			t.Fatal(err)
-		}
-		pass(time.Second)
-		if got := presses(); len(got) != n+1 {
-			t.Errorf("%d presses after the noise, want 1", len(got)-n)
-		}
+	for name, tt := range map[string]struct {
+		deaf  bool
+		every time.Duration // from one wait for an edge to the next
+	}{
+		"Halt interrupts": {false, time.Hour},
+		"Halt does not":   {true, time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				pin := hwtest.NewPin(gpio.High)
+				if tt.deaf {
+					pin.Deafen()
+				}
+				ctx, cancel := context.WithCancel(t.Context())
+				var got []hw.Press
+				ended := make(chan error, 1)
+				go func() { ended <- hw.Button(ctx, pin, func(p hw.Press) { got = append(got, p) }) }()
+				pass(time.Second) // of which it tries Halt for 0.6 s at most
+
+				press := func(n int) {
+					t.Helper()
+					if err := (hwtest.Presser{Set: pin.Set, Bounces: 3}).Press(context.Background(), 200*time.Millisecond); err != nil {
+						t.Fatal(err)
+					}
+					pass(100 * time.Millisecond) // soon, not at the end of a wait
+					if len(got) != n || got[n-1].Held != 200*time.Millisecond {
+						t.Errorf("%v, want %d presses of 0.2 s", got, n)
+					}
+				}
+				before := pin.Waits()
+				pass(24 * time.Hour)
+				if n, want := pin.Waits()-before, int(24*time.Hour/tt.every); n < want-1 || n > want+1 {
+					t.Errorf("%d waits in 24 hours of silence, want %d", n, want)
+				}
+				press(1)
+				pass(90 * time.Minute)
+				press(2)
+				for range 1000 {
+					pin.Set(!pin.Read())
+					pass(10 * time.Millisecond)
+				}
+				pin.Set(gpio.High)
+				pass(2 * time.Second)
+				press(len(got) + 1)
+
+				start := time.Now()
+				cancel()
+				if err := <-ended; err != nil {
+					t.Error(err)
+				}
+				if took := time.Since(start); took > 0 && !tt.deaf || took > time.Second {
+					t.Errorf("it took %v to end", took)
+				}
+			})
+		})
+	}
+}
+
+// TestButtonGone: a line that was taken away is asked for less and less often.
+func TestButtonGone(t *testing.T) {
+	watch(t, gpio.High, func(pin *hwtest.Pin, _ func() []hw.Press) {
 		pin.TakeAway()
-		before = pin.Waits()
-		pass(100 * time.Second)
-		if n := pin.Waits() - before; n > 101 {
-			t.Errorf("%d waits in 100 s on a line that is gone", n)
+		pin.Set(gpio.Low) // ends the wait that goes on
+		synctest.Wait()
+		before := pin.Waits()
+		pass(24 * time.Hour)
+		if n := pin.Waits() - before; n > 24+13 { // and 1, 2, 4 ... 2048 s and the first hour
+			t.Errorf("%d waits in 24 hours on a line that is gone", n)
+		}
+	})
+}
+
+// TestButtonHaltLost: a Halt that comes just before the wait is given again.
+func TestButtonHaltLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		pin := hwtest.NewPin(gpio.High)
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- hw.Button(ctx, pin, nil) }()
+		pass(time.Second)
+		pin.DropHalts(2)
+		start := time.Now()
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(start); took > 100*time.Millisecond {
+			t.Errorf("it took %v to end", took)
+		}
+	})
+}
+
+// TestButtonEarly: a press that begins while Halt is tried counts, and does not
+// turn the button into one that wakes every second.
+func TestButtonEarly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		pin := hwtest.NewPin(gpio.High)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		presses := 0
+		go hw.Button(ctx, pin, func(hw.Press) { presses++ }) //nolint:errcheck // ends with ctx
+		pass(10 * time.Millisecond)
+		pin.Set(gpio.Low)
+		pass(time.Second)
+		pin.Set(gpio.High)
+		pass(time.Second)
+		if presses != 1 {
+			t.Errorf("%d presses, want 1", presses)
+		}
+		before := pin.Waits()
+		pass(24 * time.Hour)
+		if n := pin.Waits() - before; n > 25 {
+			t.Errorf("%d waits in 24 hours of silence", n)
 		}
 	})
 }

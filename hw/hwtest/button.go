@@ -22,6 +22,8 @@ type Pin struct {
 	waits int
 	err   error
 	gone  bool
+	deaf  bool
+	drop  int
 
 	edges chan struct{}
 	halt  chan struct{}
@@ -61,6 +63,22 @@ func (p *Pin) TakeAway() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.gone = true
+}
+
+// Deafen makes Halt switch the edges off instead of interrupting a WaitForEdge, as
+// it does for lines of sysfs.
+func (p *Pin) Deafen() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.deaf = true
+}
+
+// DropHalts makes the next n calls of Halt do nothing, as for a gpioioctl line
+// when WaitForEdge begins just after them.
+func (p *Pin) DropHalts(n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.drop = n
 }
 
 // Waits returns how often WaitForEdge was called.
@@ -114,6 +132,16 @@ func (p *Pin) WaitForEdge(timeout time.Duration) bool {
 
 // Halt interrupts a WaitForEdge, or the next one.
 func (p *Pin) Halt() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case p.drop > 0:
+		p.drop--
+		return nil
+	case p.deaf:
+		p.edge = gpio.NoEdge
+		return nil
+	}
 	select {
 	case p.halt <- struct{}{}:
 	default:
