@@ -37,22 +37,36 @@ type step struct {
 	halves int   // 0: for good
 }
 
+// pattern is what the lines do in a mode: steps, again and again. A step that
+// lasts for good costs nothing, while one that ends wakes the processor: a pattern of a mode
+// in which nothing else runs comes to rest.
+type pattern struct {
+	steps []step
+	limit time.Duration // after the first round that ends later, rest is shown; 0: never
+	rest  uint8         // for good
+}
+
+// failedBlinks is how long a failure asks for attention.
+const failedBlinks = 10 * time.Minute
+
 // patterns are what the five lines do in each mode. The strobe is dark in all of
-// them: it is lit only while a character of a code holds still. Patterns of one
-// step that lasts for good cost nothing.
-var patterns = [...][]step{
+// them: it is lit only while a character of a code holds still. Waiting, a code
+// and work move for as long as they last; the exchange is awake then, too.
+var patterns = [...]pattern{
 	// Dark: nothing runs.
-	ModeIdle: {{0b00000, 0}},
+	ModeIdle: {steps: []step{{0b00000, 0}}},
 	// One light runs from the first line to the last: asking the gateway.
-	ModeWaiting: {{0b10000, 1}, {0b01000, 1}, {0b00100, 1}, {0b00010, 1}, {0b00001, 1}},
+	ModeWaiting: {steps: []step{{0b10000, 1}, {0b01000, 1}, {0b00100, 1}, {0b00010, 1}, {0b00001, 1}}},
 	// The code is played; this is for panels that cannot: all lines blink evenly.
-	ModeCode: {{0b11111, 2}, {0b00000, 2}},
+	ModeCode: {steps: []step{{0b11111, 2}, {0b00000, 2}}},
 	// A bar fills from the first line: claimed, the certificate is on its way.
-	ModeWorking: {{0b00000, 1}, {0b10000, 1}, {0b11000, 1}, {0b11100, 1}, {0b11110, 1}, {0b11111, 1}},
+	ModeWorking: {steps: []step{{0b00000, 1}, {0b10000, 1}, {0b11000, 1}, {0b11100, 1}, {0b11110, 1}, {0b11111, 1}}},
 	// All lit and steady: the machine has its identity.
-	ModeDone: {{0b11111, 0}},
-	// The outer and the inner lines blink in turn: it failed.
-	ModeFailed: {{0b10101, 1}, {0b01010, 1}},
+	ModeDone: {steps: []step{{0b11111, 0}}},
+	// The outer and the middle lines blink in turn with the two between them: it
+	// failed. After ten minutes the two are lit and steady: it failed, and nobody
+	// has come. (On a panel of one line that is dark, never what "done" is.)
+	ModeFailed: {steps: []step{{0b10101, 1}, {0b01010, 1}}, limit: failedBlinks, rest: 0b01010},
 }
 
 // LEDs shows views on five lines and a strobe. A nil *LEDs does nothing.
@@ -122,8 +136,8 @@ func (l *LEDs) run(ctx context.Context, works func()) error {
 	}
 }
 
-// program returns the steps for the view as it is now.
-func (l *LEDs) program() []step {
+// program returns what to play for the view as it is now.
+func (l *LEDs) program() pattern {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	select {
@@ -136,7 +150,7 @@ func (l *LEDs) program() []step {
 	}
 	if m == ModeCode && len(l.bits) == ledBits {
 		if steps := codeSteps(l.view.Code); steps != nil {
-			return steps
+			return pattern{steps: steps}
 		}
 	}
 	return patterns[m]
@@ -164,12 +178,16 @@ func codeSteps(code string) []step {
 
 const strobeBit = 1 << ledBits
 
-// play repeats steps until the view changes, ctx ends or a line fails.
-func (l *LEDs) play(ctx context.Context, steps []step, works func()) error {
+// play plays a pattern until the view changes, ctx ends or a line fails.
+func (l *LEDs) play(ctx context.Context, p pattern, works func()) error {
 	timer := time.NewTimer(0)
 	timer.Stop()
 	defer timer.Stop()
+	start, steps := time.Now(), p.steps
 	for i := 0; ; i = (i + 1) % len(steps) {
+		if i == 0 && p.limit > 0 && time.Since(start) >= p.limit {
+			steps = []step{{p.rest, 0}}
+		}
 		if err := l.set(steps[i].bits); err != nil {
 			return err
 		}

@@ -155,6 +155,43 @@ func TestLEDsPatterns(t *testing.T) {
 	}
 }
 
+// TestLEDsFailedRests: a failure blinks for ten minutes, then is a steady light
+// that wakes nobody, and does not begin anew with the same view.
+func TestLEDsFailedRests(t *testing.T) {
+	runLEDs(t, func(l *hw.LEDs, pins *hwtest.LEDPins) {
+		for range 2 {
+			failed := hw.View{Mode: hw.ModeFailed, Error: "the gateway is away"}
+			l.Show(failed)
+			synctest.Wait()
+			for minute := range 10 {
+				before := pins.Sets()
+				pass(time.Minute)
+				if pins.Sets() == before {
+					t.Errorf("minute %d: steady", minute+1)
+				}
+			}
+			pass(time.Second) // the round ends
+			before := pins.Sets()
+			pass(24 * time.Hour)
+			failed.Hint = "press the button"
+			l.Show(failed)
+			pass(24 * time.Hour)
+			if n := pins.Sets() - before; n != 0 {
+				t.Errorf("set %d times after ten minutes", n)
+			}
+			events := pins.Events()
+			if last := events[len(events)-1]; last.Bits != 0b01010 || last.Strobe {
+				t.Errorf("rests at %05b %v", last.Bits, last.Strobe)
+			}
+			if code, err := hwtest.DecodeLEDs(events); !errors.Is(err, hwtest.ErrNoCode) {
+				t.Errorf("reads as %q, %v", code, err)
+			}
+			l.Show(hw.View{Mode: hw.ModeWaiting}) // the button; the next failure blinks again
+			pass(10 * time.Second)
+		}
+	})
+}
+
 // TestLEDsFew: without five lines, or with a code they cannot show, there is a
 // pattern instead, and without a strobe nothing panics.
 func TestLEDsFew(t *testing.T) {

@@ -178,14 +178,14 @@ func TestTables(t *testing.T) {
 		t.Fatalf("%d words, %d patterns", len(words), len(patterns))
 	}
 	for m := range Mode(len(words)) {
-		if m.title() == "" || (View{Mode: m}).step() == "" || len(patterns[m]) == 0 {
+		if m.title() == "" || (View{Mode: m}).step() == "" || len(patterns[m].steps) == 0 {
 			t.Errorf("mode %d has a row missing", m)
 		}
-		for _, s := range patterns[m] {
+		for _, s := range patterns[m].steps {
 			if s.bits&strobeBit != 0 {
 				t.Errorf("mode %d lights the strobe", m)
 			}
-			if s.halves == 0 && len(patterns[m]) != 1 {
+			if s.halves == 0 && len(patterns[m].steps) != 1 {
 				t.Errorf("mode %d never gets past a step", m)
 			}
 		}
