@@ -29,14 +29,14 @@ func (s *Store) adopt(ctx context.Context) (int, error) {
 	if err != nil {
 		return current, storing("looking at the configured paths", err)
 	}
-	todo, same := 0, true
+	strangers, same := 0, true
 	for i, sl := range s.slots {
 		if list[i] == regular {
-			todo++
+			strangers++
 			same = same && s.sameAsCurrent(sl) == nil
 		}
 	}
-	if todo == 0 {
+	if strangers == 0 {
 		return current, nil
 	}
 	if err := ctx.Err(); err != nil {

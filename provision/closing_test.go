@@ -60,7 +60,7 @@ func TestClaimWhileTheNextCodeIsAnnounced(t *testing.T) {
 			code := r.code()
 			r.gw.Script("announce", delay(20*time.Second))
 			go func() {
-				time.Sleep(10 * time.Second)
+				<-time.After(10 * time.Second) // of the bubble
 				r.claim(code)
 			}()
 			if got := r.generate(); got != code || !r.byCode(code) {

@@ -102,7 +102,7 @@ func (r *rig) powerCut() {
 }
 
 func (r *rig) after(d time.Duration) {
-	time.Sleep(d) // of the bubble: takes no time
+	<-time.After(d) // of the bubble: takes no time
 	synctest.Wait()
 }
 
