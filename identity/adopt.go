@@ -66,7 +66,7 @@ func (s *Store) adopt(ctx context.Context) (int, error) {
 		if err := s.sameAsCurrent(sl); err != nil {
 			return current, storing("linking the configured paths", err)
 		}
-		if err := s.disk.replaceLink(s.target(sl), sl.path); err != nil {
+		if err := s.pointAt(sl); err != nil {
 			return current, storing("linking the configured paths", err)
 		}
 	}

@@ -169,7 +169,7 @@ func (s *Store) link() error {
 		if err := s.disk.mkdirAll(filepath.Dir(sl.path)); err != nil {
 			return err
 		}
-		if err := s.disk.replaceLink(s.target(sl), sl.path); err != nil {
+		if err := s.pointAt(sl); err != nil {
 			return err
 		}
 	}

@@ -76,6 +76,31 @@ func (s *Store) parents() []string {
 // target is where the configured path points: through the switch.
 func (s *Store) target(sl slot) string { return s.state(currentName, sl.name) }
 
+// linkText is what the link at the configured path says. It is relative, so that
+// an SD card that is mounted elsewhere still shows the identity. The kernel
+// resolves it from where the link really lies (path_resolution(7)), so links
+// among the parents are followed first.
+func (s *Store) linkText(sl slot) (string, error) {
+	from, err := filepath.EvalSymlinks(filepath.Dir(sl.path))
+	if err != nil {
+		return "", err
+	}
+	state, err := filepath.EvalSymlinks(s.p.State)
+	if err != nil {
+		return "", err
+	}
+	return filepath.Rel(from, filepath.Join(state, currentName, sl.name))
+}
+
+// pointAt makes the configured path our link, in place of what stands there.
+func (s *Store) pointAt(sl slot) error {
+	text, err := s.linkText(sl)
+	if err != nil {
+		return err
+	}
+	return s.disk.replaceLink(text, sl.path)
+}
+
 // look says what stands at a configured path.
 func (s *Store) look(sl slot) (standing, error) {
 	st, err := os.Lstat(sl.path)
@@ -94,7 +119,11 @@ func (s *Store) look(sl slot) (standing, error) {
 		return foreign, err
 	}
 	if !filepath.IsAbs(to) {
-		to = filepath.Join(filepath.Dir(sl.path), to)
+		from, err := filepath.EvalSymlinks(filepath.Dir(sl.path))
+		if err != nil {
+			return foreign, err
+		}
+		to = filepath.Join(from, to)
 	}
 	if to == s.target(sl) {
 		return ours, nil
