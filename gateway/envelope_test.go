@@ -85,7 +85,7 @@ func TestEnvelopeIsWrittenInFull(t *testing.T) {
 	}{
 		{ok, `{"success":true,"status":"OK","statusCode":200,"message":null,"errorCode":null,"subErrors":null,"payload":{"requestId":7,"machineId":"m"}}`},
 		{empty, `{"success":true,"status":"OK","statusCode":200,"message":null,"errorCode":null,"subErrors":null,"payload":null}`},
-		{NewFailure(TooMany, "wait", []string{"a"}), `{"success":false,"status":"Too Many Requests","statusCode":429,"message":"wait","errorCode":"slow_down","subErrors":["a"],"payload":null}`},
+		{NewFailure(TooMany, "wait", []string{"a"}), `{"success":false,"status":"Too Many Requests","statusCode":429,"message":"wait","errorCode":"too_many_requests","subErrors":["a"],"payload":null}`},
 		{NewFailure(Kind(99), "", nil), `{"success":false,"status":"Internal Server Error","statusCode":500,"message":null,"errorCode":"internal","subErrors":null,"payload":null}`},
 	} {
 		if got, err := json.Marshal(c.env); err != nil || string(got) != c.want {

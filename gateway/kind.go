@@ -22,10 +22,11 @@ const (
 	Taken               // the code is in use: make another
 	Pending             // no operator has claimed the code yet (RFC 8628, authorization_pending)
 	Precondition        // wrong state for this request
-	TooMany             // rate limit (RFC 8628, slow_down)
+	TooMany             // a rate limit, which counts others at the same address too
 	AlreadyRunning      // another request is at work
 	Unreachable         // the other side could not be asked
 	Deadline            // it did not answer in time
+	SlowDown            // nobody claimed the code yet, and it was asked for too soon (RFC 8628, slow_down)
 )
 
 // kinds maps a kind to its names on the wires. The gRPC codes are those of
@@ -44,10 +45,11 @@ var kinds = [...]struct {
 	Taken:          {"code_taken", http.StatusConflict, 6},
 	Pending:        {"authorization_pending", http.StatusBadRequest, 9},
 	Precondition:   {"precondition", http.StatusPreconditionFailed, 9},
-	TooMany:        {"slow_down", http.StatusTooManyRequests, 8},
+	TooMany:        {"too_many_requests", http.StatusTooManyRequests, 8},
 	AlreadyRunning: {"already_running", http.StatusConflict, 10},
 	Unreachable:    {"unreachable", http.StatusServiceUnavailable, 14},
 	Deadline:       {"deadline", http.StatusGatewayTimeout, 4},
+	SlowDown:       {"slow_down", http.StatusTooManyRequests, 8},
 }
 
 // String returns the kind's errorCode.
@@ -120,7 +122,7 @@ type Error struct {
 	Step       string        // the action in progress: "announcing the code"
 	Err        error         // why
 	Advice     string        // what a person can do, or empty
-	RetryAfter time.Duration // with TooMany and Unreachable: how long to wait, 0 when not told
+	RetryAfter time.Duration // with TooMany, SlowDown and Unreachable: how long to wait, 0 when not told
 }
 
 // Error returns "step: why".

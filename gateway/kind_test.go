@@ -10,7 +10,7 @@ import (
 // every lists all kinds by name, so that a new one without a row in the table,
 // or without a line here, is found out.
 var every = []Kind{Internal, BadRequest, TooLarge, Unauthorized, NotFound, Taken, Pending,
-	Precondition, TooMany, AlreadyRunning, Unreachable, Deadline}
+	Precondition, TooMany, AlreadyRunning, Unreachable, Deadline, SlowDown}
 
 func TestKindTableIsComplete(t *testing.T) {
 	if len(every) != len(kinds) {
@@ -37,8 +37,8 @@ func TestKindTableIsComplete(t *testing.T) {
 // Without an errorCode a status must lead back to its kind, save for kinds that
 // share one.
 func TestKindFromStatus(t *testing.T) {
-	sameHTTP := map[Kind]Kind{Pending: BadRequest, AlreadyRunning: Taken}
-	sameGRPC := map[Kind]Kind{TooLarge: BadRequest, Precondition: Pending}
+	sameHTTP := map[Kind]Kind{Pending: BadRequest, AlreadyRunning: Taken, SlowDown: TooMany}
+	sameGRPC := map[Kind]Kind{TooLarge: BadRequest, Precondition: Pending, SlowDown: TooMany}
 	for _, k := range every {
 		want := k
 		if w, ok := sameHTTP[k]; ok {

@@ -34,13 +34,19 @@ func (p *Provisioner) reopen(o *offer, now time.Time) {
 	p.presentLocked(o)
 }
 
-// look asks once whether a code was claimed that is about to be replaced. No
-// answer counts as no: its successor is announced already. ctl is held, and
-// nobody drives the exchange.
+// lookPause is the least time between two such questions.
+const lookPause = 500 * time.Millisecond
+
+// look asks whether a code was claimed that is about to be replaced, again while
+// there is no answer. None within lookTimeout counts as no: the successor is
+// announced already. ctl is held, and nobody drives the exchange.
 func (p *Provisioner) look(ctx context.Context, o *offer) (gateway.Manifest, bool) {
 	call, cancel := context.WithTimeout(ctx, min(lookTimeout, p.c.CallTimeout))
 	defer cancel()
 	m, err := p.c.Gateway.FindManifest(call, o.session.Code, o.session.DeviceCode)
+	for err != nil && judge(onAsk[:], err) == again && sleep(call, max(retryAfter(err), lookPause), nil) == nil {
+		m, err = p.c.Gateway.FindManifest(call, o.session.Code, o.session.DeviceCode)
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	o.hold = time.Now().Add(max(o.interval, retryAfter(err))) // should it stand on

@@ -10,6 +10,31 @@ import (
 
 const asking = "asking whether the last code was claimed"
 
+// A rate limit, which counts others at the same address too, is no answer to the
+// last question.
+func TestClaimUnderARateLimit(t *testing.T) {
+	for name, giveUp := range map[string]func(r *rig){
+		"press":   func(r *rig) { r.press() },
+		"expiry":  func(r *rig) { r.after(5 * time.Minute) },
+		"request": func(r *rig) { r.generate() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			run(t, func(r *rig) {
+				r.gw.Interval = 10 * time.Minute // no poll comes by itself
+				code := r.generate()
+				r.after(500 * time.Millisecond)
+				id := r.claim(code)
+				r.gw.Script("find manifest", fail(gateway.TooMany))
+				giveUp(r)
+				r.after(11 * time.Minute)
+				if s := r.want(provisioned); s.MachineID != id {
+					t.Errorf("claimed as %q, status %+v", id, s)
+				}
+			})
+		})
+	}
+}
+
 // A claim that comes after the last poll is found before the code is given up,
 // whatever the reason, also on a machine that has an identity.
 func TestClaimAfterTheLastPoll(t *testing.T) {

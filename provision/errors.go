@@ -84,6 +84,7 @@ var hints = [...]string{
 	gateway.Pending:        "press the button for a new code",
 	gateway.Precondition:   "press the button for a new code",
 	gateway.TooMany:        "the gateway is busy; the agent slows down by itself",
+	gateway.SlowDown:       "the gateway is busy; the agent slows down by itself",
 	gateway.AlreadyRunning: "wait for the other request to end",
 	gateway.Unreachable:    "check the network and provisioning.server_url",
 	gateway.Deadline:       "check the network and provisioning.server_url",

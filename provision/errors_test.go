@@ -135,9 +135,9 @@ func TestUnreachableUntilTheWindowIsOver(t *testing.T) {
 
 func TestSlowDown(t *testing.T) {
 	run(t, func(r *rig) {
-		told := fail(gateway.TooMany)
+		told := fail(gateway.SlowDown)
 		told.Err.(*gateway.Error).RetryAfter = 40 * time.Second
-		r.gw.Script("find manifest", fail(gateway.TooMany), told, fail(gateway.TooMany))
+		r.gw.Script("find manifest", fail(gateway.SlowDown), told, fail(gateway.SlowDown))
 		r.press()
 		r.after(4 * time.Minute)
 		calls := r.gw.Calls("find manifest")

@@ -73,9 +73,9 @@ var (
 	onAnnounce = [...]verdict{gateway.Internal: again, gateway.Unreachable: again, gateway.Deadline: again,
 		gateway.TooMany: again}
 	onAsk = [...]verdict{gateway.Internal: again, gateway.Unreachable: again, gateway.Deadline: again,
-		gateway.TooMany: slower, gateway.Pending: pending, gateway.NotFound: gone}
+		gateway.TooMany: again, gateway.SlowDown: slower, gateway.Pending: pending, gateway.NotFound: gone}
 	onAskPlain = [...]verdict{gateway.Internal: again, gateway.Unreachable: again, gateway.Deadline: again,
-		gateway.TooMany: slower, gateway.Pending: pending, gateway.NotFound: pending, gateway.BadRequest: pending}
+		gateway.TooMany: again, gateway.SlowDown: slower, gateway.Pending: pending, gateway.NotFound: pending, gateway.BadRequest: pending}
 	// Unauthorized: the one-time token is void, the next manifest has another.
 	onSign = [...]verdict{gateway.Internal: again, gateway.Unreachable: again, gateway.Deadline: again,
 		gateway.TooMany: again, gateway.Unauthorized: again}
@@ -90,8 +90,9 @@ func judge(table []verdict, err error) verdict {
 }
 
 // judge is what an error of a poll means. Closing wants to know one thing: has
-// the code been claimed?
-func (o *offer) judge(err error, early bool) verdict {
+// the code been claimed? Slow_down is a no as good as pending; a rate limit, which
+// counts others too, is no answer.
+func (o *offer) judge(err error) verdict {
 	table := onAsk[:]
 	if o.plain() {
 		table = onAskPlain[:]
@@ -99,8 +100,6 @@ func (o *offer) judge(err error, early bool) verdict {
 	switch v := judge(table, err); {
 	case !o.closing, v == again, v == pending && o.doubtful:
 		return v
-	case v == slower && !early: // whoever asks in time is told so by a limit that counts others, too
-		return again
 	default:
 		return gone
 	}
@@ -138,7 +137,6 @@ func (p *Provisioner) await(ctx context.Context, o *offer) error {
 func (p *Provisioner) ask(ctx context.Context, o *offer, b *backoff) (*gateway.Manifest, error) {
 	p.mu.Lock()
 	o.asking = true
-	early := time.Now().Before(o.hold)
 	p.mu.Unlock()
 	call, cancel := context.WithTimeout(ctx, p.c.CallTimeout)
 	m, err := p.c.Gateway.FindManifest(call, o.session.Code, o.session.DeviceCode)
@@ -146,7 +144,7 @@ func (p *Provisioner) ask(ctx context.Context, o *offer, b *backoff) (*gateway.M
 	v := fatal
 	switch {
 	case err != nil:
-		v, err = o.judge(err, early), failed(stepAsk, err)
+		v, err = o.judge(err), failed(stepAsk, err)
 	default:
 		if err = checkManifest(m); err == nil {
 			v = pending

@@ -195,7 +195,9 @@ func (p *Provisioner) launch(o *offer, until time.Time) {
 		defer cancel()
 		w.unfinished = !p.drive(ctx, o, until)
 		p.mu.Lock()
-		p.work = nil
+		if p.work == w { // resume may have launched the next one already
+			p.work = nil
+		}
 		p.mu.Unlock()
 		close(w.done)
 	})

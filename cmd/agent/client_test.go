@@ -133,7 +133,7 @@ var (
 func TestExitCodes(t *testing.T) {
 	for kind, want := range map[gateway.Kind]int{
 		gateway.Internal: 1, gateway.BadRequest: 2, gateway.TooLarge: 1, gateway.Unauthorized: 1, gateway.NotFound: 7,
-		gateway.Taken: 1, gateway.Pending: 5, gateway.Precondition: 7, gateway.TooMany: 1, gateway.AlreadyRunning: 6,
+		gateway.Taken: 1, gateway.Pending: 5, gateway.Precondition: 7, gateway.TooMany: 1, gateway.SlowDown: 1, gateway.AlreadyRunning: 6,
 		gateway.Unreachable: 4, gateway.Deadline: 9,
 	} {
 		a := startAgent(t, &exchange{err: &gateway.Error{Kind: kind, Step: "doing it", Err: errors.New("no luck"), Advice: "try again"}})

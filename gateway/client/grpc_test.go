@@ -160,7 +160,7 @@ func TestKindsOverGRPC(t *testing.T) {
 		says string
 	}{
 		"pending by trailer":        {find, trailing(codes.FailedPrecondition, "not yet", "error-code", "authorization_pending"), gateway.Pending, "not yet"},
-		"trailer wins over code":    {find, trailing(codes.Internal, "", "error-code", "slow_down"), gateway.TooMany, "Internal"},
+		"trailer wins over code":    {find, trailing(codes.Internal, "", "error-code", "slow_down"), gateway.SlowDown, "Internal"},
 		"unknown trailer":           {find, trailing(codes.NotFound, "", "error-code", "what"), gateway.NotFound, "NotFound"},
 		"pending without trailer":   {find, trailing(codes.FailedPrecondition, ""), gateway.Pending, ""},
 		"sign without trailer":      {sign, trailing(codes.FailedPrecondition, ""), gateway.Precondition, ""},
@@ -247,7 +247,7 @@ func TestForeignPagesOverGRPC(t *testing.T) {
 
 func TestRetryAfterOverGRPC(t *testing.T) {
 	for text, want := range map[string]time.Duration{"42": 42 * time.Second, "-1": 0, "soon": 0, "999999999": time.Hour} {
-		f := &fakeService{fail: trailing(codes.ResourceExhausted, "", "error-code", "slow_down", "retry-after", text)}
+		f := &fakeService{fail: trailing(codes.ResourceExhausted, "", "error-code", "too_many_requests", "retry-after", text)}
 		err := open(t, client.Config{ServerURL: startGRPC(t, f)}).Ping(context.Background())
 		var e *gateway.Error
 		if !errors.As(err, &e) || e.Kind != gateway.TooMany || e.RetryAfter != want {

@@ -1,9 +1,13 @@
 package server
 
 import (
+	"log/slog"
 	"net"
 	"net/netip"
 	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
 )
 
 // boundedListener closes connections past a number at once. Each takes a
@@ -12,14 +16,17 @@ import (
 type boundedListener struct {
 	net.Listener
 	most, each int // overall, and from one address
+	log        *slog.Logger
+	tell       rate.Sometimes
 
 	mu   sync.Mutex
 	open int
 	from map[netip.Prefix]int
 }
 
-func boundConns(ln net.Listener, most, each int) *boundedListener {
-	return &boundedListener{Listener: ln, most: most, each: each, from: make(map[netip.Prefix]int)}
+func boundConns(ln net.Listener, most, each int, log *slog.Logger) *boundedListener {
+	return &boundedListener{Listener: ln, most: most, each: each, log: log,
+		tell: rate.Sometimes{Interval: time.Minute}, from: make(map[netip.Prefix]int)}
 }
 
 // Accept implements net.Listener.
@@ -34,6 +41,7 @@ func (l *boundedListener) Accept() (net.Conn, error) {
 			return &boundedConn{Conn: conn, release: sync.OnceFunc(func() { l.release(from) })}, nil
 		}
 		conn.Close()
+		l.tell.Do(func() { l.log.Warn("too many connections, some are closed at once", "from", from.String()) })
 	}
 }
 

@@ -2,6 +2,7 @@ package server
 
 import (
 	"errors"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -75,7 +76,7 @@ func TestConnectionsOverall(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := boundConns(inner, 3, 2)
+	l := boundConns(inner, 3, 2, slog.New(slog.DiscardHandler))
 	accepted := make(chan net.Conn)
 	go func() {
 		defer close(accepted)

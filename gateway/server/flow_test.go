@@ -244,7 +244,7 @@ func TestPollsAndDeviceCodes(t *testing.T) {
 	d := f.announce("ABC123")
 	d.find().want(t, 400, gateway.Pending, "")
 	r := d.find()
-	r.want(t, 429, gateway.TooMany, "too often")
+	r.want(t, 429, gateway.SlowDown, "too often")
 	if ra := r.header.Get("Retry-After"); ra != "5" {
 		t.Errorf("Retry-After %q, want 5", ra)
 	}

@@ -67,7 +67,7 @@ func grpcExchange(t *testing.T, f *fixture) []string {
 	_, err = c.FindManifest(dev, &pb.FindManifestRequest{Code: "GRPC01"}, grpc.Trailer(&tr))
 	refused(t, err, tr, gateway.Pending, "no operator has claimed")
 	_, err = c.FindManifest(dev, &pb.FindManifestRequest{Code: "GRPC01"}, grpc.Trailer(&tr))
-	refused(t, err, tr, gateway.TooMany, "too often")
+	refused(t, err, tr, gateway.SlowDown, "too often")
 	if ra := first(tr, "retry-after"); ra != "5" {
 		t.Errorf("retry-after %q, want 5", ra)
 	}
@@ -202,7 +202,7 @@ func TestLimitsComeBeforeTheBody(t *testing.T) {
 	}
 	ask(gateway.RoutePing, "application/json", nil)
 	w := ask("/provisioning.GatewayService/Announce", "application/grpc", unread{t})
-	if got := w.Header(); w.Code != 200 || w.Body.Len() != 0 || got.Get("Grpc-Status") != "8" || got.Get("error-code") != "slow_down" || got.Get("retry-after") != "1" {
+	if got := w.Header(); w.Code != 200 || w.Body.Len() != 0 || got.Get("Grpc-Status") != "8" || got.Get("error-code") != "too_many_requests" || got.Get("retry-after") != "1" {
 		t.Errorf("gRPC: %d %q %v", w.Code, w.Body, got)
 	}
 	if w := ask(gateway.RouteAnnounce, "application/json", unread{t}); w.Code != 429 {

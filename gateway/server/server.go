@@ -64,10 +64,12 @@ const (
 	sweepAfter   = store.Reserved // unclaimed requests stay as long as their codes
 )
 
-// Connections open at a time: a device needs one, and a browser six.
+// Connections open at a time: a device needs one, and a browser six. Many boards
+// may share an address; what they may ask is up to Limits.PerAddress, which binds
+// before this does.
 const (
 	maxConns           = 4096
-	maxConnsPerAddress = 64
+	maxConnsPerAddress = 256
 )
 
 // maxHeader bounds the headers of one request, in bytes.
@@ -168,7 +170,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener, tlsConfig *tls.Conf
 	defer func() { stopSweep(); <-swept }()
 	defer s.stop()
 
-	servers, served := s.start(boundConns(ln, maxConns, maxConnsPerAddress), tlsConfig)
+	servers, served := s.start(boundConns(ln, maxConns, maxConnsPerAddress, s.log), tlsConfig)
 	select {
 	case err := <-served:
 		for _, h := range servers {

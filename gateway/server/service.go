@@ -204,7 +204,7 @@ func (s *Service) FindManifest(ctx context.Context, c Caller, code string, devic
 	}
 	if req.Claimed.IsZero() {
 		if wait := s.polls.poll(req.ID); wait > 0 {
-			return gateway.Manifest{}, tooMany(wait, "asked for the code too often")
+			return gateway.Manifest{}, &gateway.Error{Kind: gateway.SlowDown, Err: errors.New("asked for the code too often"), RetryAfter: wait}
 		}
 		return gateway.Manifest{}, notClaimed()
 	}

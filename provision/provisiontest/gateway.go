@@ -264,7 +264,7 @@ func (g *Gateway) FindManifest(ctx context.Context, code string, device gateway.
 				return gateway.Manifest{}, g.wrong("find: polled %v after the last time, the interval is %v", now.Sub(r.polled), r.interval)
 			}
 			if wait := r.interval - now.Sub(r.polled); wait > r.interval/2 {
-				return gateway.Manifest{}, &gateway.Error{Kind: gateway.TooMany, RetryAfter: wait}
+				return gateway.Manifest{}, &gateway.Error{Kind: gateway.SlowDown, RetryAfter: wait}
 			}
 			r.polled = now
 		default:
