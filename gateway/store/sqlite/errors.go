@@ -48,6 +48,12 @@ func readOnly(err error, dir string) error {
 	return err
 }
 
+// isBusy says whether another connection held what was needed.
+func isBusy(err error) bool {
+	var e *driver.Error
+	return errors.As(err, &e) && e.Code()&0xff == sqlite3.SQLITE_BUSY
+}
+
 // explain gives SQLite's result codes (https://www.sqlite.org/rescode.html) our
 // words and a hint. The primary code is the low byte.
 func explain(ctx context.Context, err error) error {

@@ -112,7 +112,7 @@ func TestOddPath(t *testing.T) {
 func TestOpenTogether(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "gateway.db")
 	var wg sync.WaitGroup
-	for range 8 {
+	for range 24 {
 		wg.Go(func() {
 			s, err := sqlite.Open(t.Context(), path)
 			if err != nil {

@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"sync"
+	"time"
 
 	driver "modernc.org/sqlite"
 
@@ -25,6 +26,9 @@ const readers = 4
 
 // busyTimeout is how long a write waits for another process's, in milliseconds.
 const busyTimeout = "5000"
+
+// walPatience is how long Open tries to switch a new file to the write-ahead log.
+const walPatience = 5 * time.Second
 
 // Store is a store.Store in one file.
 type Store struct {
@@ -118,11 +122,26 @@ func connect(path string, n int, extra ...string) (*sql.DB, error) {
 	return db, nil
 }
 
-// useWAL switches the file to the write-ahead log, where it stays.
+// useWAL switches the file to the write-ahead log, where it stays. The switch
+// needs the file alone, and SQLite does not wait for that as it waits for other
+// locks: two processes that open a new file together are told busy at once.
 func useWAL(ctx context.Context, db *sql.DB) error {
 	var mode string
-	if err := db.QueryRowContext(ctx, "PRAGMA journal_mode = WAL").Scan(&mode); err != nil {
-		return fmt.Errorf("switching to the write-ahead log: %w", err)
+	pause := time.NewTicker(20 * time.Millisecond)
+	defer pause.Stop()
+	for begin := time.Now(); ; {
+		err := db.QueryRowContext(ctx, "PRAGMA journal_mode = WAL").Scan(&mode)
+		if err == nil {
+			break
+		}
+		if !isBusy(err) || time.Since(begin) > walPatience {
+			return fmt.Errorf("switching to the write-ahead log: %w", err)
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("switching to the write-ahead log: %w", ctx.Err())
+		case <-pause.C:
+		}
 	}
 	if mode != "wal" {
 		return fmt.Errorf("switching to the write-ahead log: the journal mode stays %q", mode)
