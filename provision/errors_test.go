@@ -452,3 +452,17 @@ func TestDeprovisionThatFails(t *testing.T) {
 		}
 	})
 }
+
+// TestRefusedCodeIsInTheLog: the client that asked knows why; so must who reads
+// the log afterwards.
+func TestRefusedCodeIsInTheLog(t *testing.T) {
+	run(t, func(r *rig) {
+		r.gw.Script("announce", fail(gateway.Unreachable))
+		if _, err := r.GenerateCode(r.t.Context()); err == nil {
+			r.t.Error("no error")
+		}
+		if text := r.log.String(); !strings.Contains(text, "no code could be announced") || !strings.Contains(text, "kind=unreachable") {
+			r.t.Errorf("the log says\n%s", text)
+		}
+	})
+}

@@ -3,6 +3,8 @@ package provision
 import (
 	"context"
 	"time"
+
+	"github.com/mecha-org/mecha-agent/gateway"
 )
 
 // untoldFor is how long GenerateCode hands out a completed code that nobody was
@@ -50,6 +52,7 @@ func (p *Provisioner) GenerateCode(ctx context.Context) (string, error) {
 		if ctx.Err() != nil {
 			err = interrupted(ctx, stepAnnounce)
 		}
+		p.log.Warn("no code could be announced", "error", err, "kind", gateway.KindOf(err).String())
 		p.unchanged(err)
 		return "", err
 	}
