@@ -88,6 +88,9 @@ func (c *console) block(b *strings.Builder, code string, v View, now time.Time) 
 			}
 		}
 	}
+	if v.Key != "" {
+		b.WriteString("  Its key is " + plain(v.Key) + "\n")
+	}
 	if !v.Expires.IsZero() {
 		words, _ := v.left(now)
 		fmt.Fprintf(b, "  Valid until %s (%s)\n", v.Expires.Format("15:04:05"), words)

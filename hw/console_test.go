@@ -163,3 +163,12 @@ func TestConsoleHostile(t *testing.T) {
 		t.Errorf("control characters on the console: %q", b.String())
 	}
 }
+
+// TestConsoleNamesTheKey: a person compares it with what the operator sees.
+func TestConsoleNamesTheKey(t *testing.T) {
+	var b strings.Builder
+	v := hw.View{Mode: hw.ModeCode, Code: "7K2M9X", Key: "fb024afe"}
+	if err := hw.NewConsole(&b, false).Show(v, time.Now()); err != nil || !strings.Contains(b.String(), "Its key is fb024afe\n") {
+		t.Errorf("%v:\n%s", err, b.String())
+	}
+}

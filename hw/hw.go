@@ -24,6 +24,7 @@ type View struct {
 	Code      string
 	Made      time.Time // when the code was made
 	Expires   time.Time // when it ends
+	Key       string    // fingerprint of the key behind the code, hex, for the console
 	ClaimURL  string    // drawn as a QR code where there is room
 	Step      string    // state and step in words
 	MachineID string

@@ -134,7 +134,7 @@ var modes = map[provision.State]hw.Mode{
 
 // Show implements provision.Panel.
 func (p panelView) Show(s provision.Status) {
-	v := hw.View{Mode: modes[s.State], Code: s.Code, Made: s.CodeMade, Expires: s.CodeExpires, ClaimURL: s.ClaimURL,
+	v := hw.View{Mode: modes[s.State], Code: s.Code, Key: s.KeyFingerprint, Made: s.CodeMade, Expires: s.CodeExpires, ClaimURL: s.ClaimURL,
 		Step: s.Step, MachineID: s.MachineID, Error: s.Error, Hint: s.Hint}
 	switch {
 	case s.State != provision.Idle && s.State != provision.Provisioned:
