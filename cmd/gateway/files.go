@@ -49,6 +49,19 @@ func writeFile(name string, data []byte, mode fs.FileMode) error {
 	return dir.Sync()
 }
 
+// reserveFile makes an empty file for a secret that is still to come, and refuses
+// a name that is taken.
+func reserveFile(name string) error {
+	f, err := os.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return cli.Usage(fmt.Errorf("writing the API key: %w", err), "name a file that does not exist yet")
+	}
+	if err != nil {
+		return cli.Usage(fmt.Errorf("writing the API key: %w", err), "name a file in a folder that you can write to")
+	}
+	return f.Close()
+}
+
 func writeKeyFile(name, id string, secret gateway.Secret) error {
 	data, err := json.Marshal(apiKey{id, secret.Reveal()})
 	if err != nil {

@@ -244,9 +244,17 @@ func (a *app) keysCommand() *cobra.Command {
 only you can read and that --key-file takes.`,
 		Args: cobra.ExactArgs(1),
 		RunE: a.ask(&c, func(ctx context.Context, o *client.Operator, args []string) error {
+			if out != "" { // before the gateway makes a key whose secret would be lost
+				if err := reserveFile(out); err != nil {
+					return err
+				}
+			}
 			id, secret, err := o.NewAPIKey(ctx, args[0])
 			switch {
 			case err != nil:
+				if out != "" {
+					os.Remove(out) // reserved, and empty
+				}
 				return err
 			case out != "":
 				if err := writeKeyFile(out, id, secret); err != nil {
