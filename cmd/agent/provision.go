@@ -69,7 +69,10 @@ func (a *app) provisionAndWait(ctx context.Context, d daemonClient) error {
 		progress.show(s)
 		if s.Code != "" && s.Code != shown {
 			shown = s.Code
-			progress.note("the code expired; the new one is " + shown)
+			progress.note("there is a new code: " + shown)
+			if s.ClaimUrl != "" {
+				progress.note("claim it at " + s.ClaimUrl)
+			}
 		}
 		switch s.State {
 		case provisioningpb.State_STATE_PROVISIONED, provisioningpb.State_STATE_IDLE:

@@ -90,6 +90,6 @@ func (a *app) daemon(ctx context.Context, cfg settings.Agent, log *slog.Logger) 
 		return rpc.Serve(ctx, serviceConfig(exchange, id, cfg.Keystore, machine, log), listeners...)
 	})
 	err = all.Wait()
-	log.Info("stopped", "error", err)
+	log.Info("stopped")
 	return err
 }

@@ -272,6 +272,10 @@ func openssl(ctx context.Context, args ...string) (string, error) {
 }
 
 func (s *stage) printHowToPoke(w io.Writer) {
+	dir, err := filepath.Abs(s.dir)
+	if err != nil {
+		dir = s.dir
+	}
 	fmt.Fprintf(w, `
 Both are running; Ctrl-C ends them.
   the agent    %[2]s/mecha-agent --settings %[1]s/settings.yml status --address unix:%[1]s/agent.sock
@@ -281,7 +285,8 @@ Both are running; Ctrl-C ends them.
   the board    curl --unix-socket %[1]s/sim.sock -X POST 'http://sim/button?hold=100ms'
                curl --unix-socket %[1]s/sim.sock http://sim/screen.txt
   the gateway  %[3]s
+               %[2]s/mecha-gateway claim CODE --server %[3]s --key-file %[1]s/gateway/admin.key --root-fingerprint %[4]s
                %[2]s/mecha-gateway machines --server %[3]s --key-file %[1]s/gateway/admin.key --root-fingerprint %[4]s
                curl --cacert %[1]s/gateway/root.pem %[3]s/v1/ping
-`, s.dir, s.bin, s.gatewayURL, s.fingerprint)
+`, dir, s.bin, s.gatewayURL, s.fingerprint)
 }
