@@ -55,15 +55,6 @@ func parseCPUInfo(data []byte) []pair {
 	return list
 }
 
-// formatCPUInfo is the reverse of parseCPUInfo.
-func formatCPUInfo(list []pair) []byte {
-	var out []byte
-	for _, p := range list {
-		out = append(out, p.key+"\t: "+p.value+"\n"...)
-	}
-	return out
-}
-
 // Fields of a new-style revision code of the Raspberry Pi, from
 // https://www.raspberrypi.com/documentation/computers/raspberry-pi.html#new-style-revision-codes
 const (

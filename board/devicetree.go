@@ -49,15 +49,6 @@ func parseStrings(data []byte) []string {
 	return list
 }
 
-// formatStrings is the reverse of parseStrings.
-func formatStrings(list []string) []byte {
-	var out []byte
-	for _, s := range list {
-		out = append(append(out, s...), 0)
-	}
-	return out
-}
-
 func firstString(data []byte) string {
 	if list := parseStrings(data); len(list) > 0 {
 		return list[0]

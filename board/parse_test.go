@@ -84,3 +84,21 @@ func FuzzCPUInfo(f *testing.F) {
 		}
 	})
 }
+
+// formatCPUInfo is the reverse of parseCPUInfo.
+func formatCPUInfo(list []pair) []byte {
+	var out []byte
+	for _, p := range list {
+		out = append(out, p.key+"\t: "+p.value+"\n"...)
+	}
+	return out
+}
+
+// formatStrings is the reverse of parseStrings.
+func formatStrings(list []string) []byte {
+	var out []byte
+	for _, s := range list {
+		out = append(append(out, s...), 0)
+	}
+	return out
+}
