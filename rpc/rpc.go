@@ -50,6 +50,7 @@ type Config struct {
 	Keystore     string // where the key lives, as Status tells it
 	Board        string // vendor and model, as Status tells it
 	Version      string
+	Trouble      func() []string // parts of the panel that fail now, a line each; nil: nobody knows
 	Log          *slog.Logger
 }
 

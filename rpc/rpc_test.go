@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"google.golang.org/grpc"
@@ -210,13 +211,15 @@ func TestWatchStatusEndsWithTheAgent(t *testing.T) {
 	x.states <- provision.Status{State: provision.Idle, Step: "announcing the code"}
 	x.states <- provision.Status{State: provision.Provisioned, MachineID: "machine-1"}
 	close(x.states)
-	stream, err := provisioningpb.NewProvisioningServiceClient(serve(t, Config{Exchange: x, Board: "Test board", Keystore: "disk", Version: "1"})).
+	stream, err := provisioningpb.NewProvisioningServiceClient(serve(t, Config{Exchange: x, Board: "Test board", Keystore: "disk", Version: "1",
+		Trouble: func() []string { return []string{"a screen: unplugged"} }})).
 		WatchStatus(t.Context(), &provisioningpb.StatusRequest{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	first, err := stream.Recv()
-	if err != nil || first.State != provisioningpb.State_STATE_IDLE || first.Board != "Test board" || first.Step != "announcing the code" || first.CodeExpires != nil {
+	if err != nil || first.State != provisioningpb.State_STATE_IDLE || first.Board != "Test board" || first.Step != "announcing the code" || first.CodeExpires != nil ||
+		!slices.Equal(first.Trouble, []string{"a screen: unplugged"}) {
 		t.Errorf("first: %v, %v", first, err)
 	}
 	second, err := stream.Recv()

@@ -80,7 +80,12 @@ var states = map[provision.State]provisioningpb.State{
 }
 
 func (s *provisioning) status(st provision.Status) *provisioningpb.StatusResponse {
+	var trouble []string
+	if s.c.Trouble != nil {
+		trouble = s.c.Trouble()
+	}
 	return &provisioningpb.StatusResponse{
+		Trouble:            trouble,
 		State:              states[st.State],
 		Provisioned:        st.Provisioned,
 		MachineId:          st.MachineID,

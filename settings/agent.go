@@ -1,6 +1,7 @@
 package settings
 
 import (
+	"fmt"
 	"path/filepath"
 	"time"
 )
@@ -63,12 +64,50 @@ type Keystore struct {
 	Curve   string `yaml:"curve"`   // "P-256" or "P-384"
 }
 
-// Hardware is the board and its panel.
+// Hardware is the board and what is connected to it. A line is named by its pin on
+// the header ("pin 11"), by its name ("GPIO17"), or by its controller's label and
+// its offset ("pinctrl-bcm2711:17"); `mecha-agent board --pinout` shows them.
 type Hardware struct {
-	Board   string            `yaml:"board"`    // "auto" or a board's name
-	Console string            `yaml:"console"`  // "auto" (when there is no display), "on", "off"
-	LEDPace time.Duration     `yaml:"led_pace"` // how long one character of the code stands on the LEDs, 100ms to 10s, default 1s
-	Options map[string]string `yaml:"options"`  // what only some boards know, checked by the board
+	Board   string            `yaml:"board"`   // "auto" or a board's name
+	Console string            `yaml:"console"` // "auto" (standard output, when there is no display), "on", "off", or the path of a terminal
+	Display Display           `yaml:"display"`
+	LEDs    LEDs              `yaml:"leds"`
+	Button  Button            `yaml:"button"`
+	Options map[string]string `yaml:"options"` // what only some boards know, checked by the board
+}
+
+// Display is an I2C display.
+type Display struct {
+	Controller string        `yaml:"controller"` // "auto" (whichever answers), "none", or a name of `mecha-agent board --displays`
+	Bus        string        `yaml:"bus"`        // "/dev/i2c-1", or its alias in the device tree; empty: the header's
+	Address    Address       `yaml:"address"`    // 0: ask the controller's usual ones
+	Sleep      time.Duration `yaml:"sleep"`      // dark after that when nothing runs; 0: never; 10s to 24h
+}
+
+// Address is a 7-bit I2C address. In a file it is a number, "0x3c" or "60".
+type Address uint16
+
+// String returns the address as data sheets write it: "0x3c".
+func (a Address) String() string { return fmt.Sprintf("0x%02x", uint16(a)) }
+
+// LEDs are lights on GPIO lines, or one that the kernel drives.
+type LEDs struct {
+	Code    []string      `yaml:"code"`    // five lines that show the code in binary, the most significant first
+	Strobe  string        `yaml:"strobe"`  // with code: the line that is lit while a character holds still
+	Single  string        `yaml:"single"`  // one line that shows the code in Morse
+	RGB     []string      `yaml:"rgb"`     // three lines for the state: red, green, blue
+	Onboard string        `yaml:"onboard"` // light of /sys/class/leds for Morse; "auto": when nothing else shows a code; "none"
+	Active  string        `yaml:"active"`  // level that lights a line: "high" or "low"
+	Pace    time.Duration `yaml:"pace"`    // how long a character stands in binary, 100ms to 10s
+	Dot     time.Duration `yaml:"dot"`     // length of a dot in Morse, 50ms to 2s
+}
+
+// Button is a push button: on a line, or one that the kernel knows as a key.
+type Button struct {
+	Line   string        `yaml:"line"`
+	Key    string        `yaml:"key"`    // label, name or number of a gpio-keys button: "Power Button", "KEY_POWER", "116"
+	Active string        `yaml:"active"` // level of the line while it is pressed: "low" or "high"
+	Hold   time.Duration `yaml:"hold"`   // held that long and released, it removes the identity; 2s to 20s
 }
 
 // Server is the agent's own gRPC service. A URL beyond loopback needs TLS, Cert,
@@ -107,9 +146,12 @@ func DefaultAgent() Agent {
 			},
 		},
 		Keystore: Keystore{Backend: "disk", Curve: "P-256"},
-		Hardware: Hardware{Board: "auto", Console: "auto", LEDPace: time.Second},
-		Server:   Server{URL: "127.0.0.1", Port: 3001, Socket: "~/.mecha/agent/agent.sock"},
-		Logging:  Logging{Enabled: true, Level: "info"},
+		Hardware: Hardware{Board: "auto", Console: "auto",
+			Display: Display{Controller: "auto", Sleep: 10 * time.Minute},
+			LEDs:    LEDs{Onboard: "auto", Active: "high", Pace: time.Second, Dot: 200 * time.Millisecond},
+			Button:  Button{Active: "low", Hold: 5 * time.Second}},
+		Server:  Server{URL: "127.0.0.1", Port: 3001, Socket: "~/.mecha/agent/agent.sock"},
+		Logging: Logging{Enabled: true, Level: "info"},
 	}
 	a.Provisioning.Paths.Machine.PrivateKey = "~/.mecha/openssl/ecdsa/key.pem"
 	a.Provisioning.Paths.Machine.CSR = "~/.mecha/openssl/ecdsa/csr.pem"

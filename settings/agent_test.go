@@ -61,7 +61,10 @@ func TestAgentDefaults(t *testing.T) {
 		{p.Timeout, 30 * time.Second},
 		{p.Code, Code{Length: 6, Life: 5 * time.Minute, Window: time.Hour}},
 		{a.Keystore, Keystore{Backend: "disk", Curve: "P-256"}},
-		{a.Hardware, Hardware{Board: "auto", Console: "auto", LEDPace: time.Second}},
+		{a.Hardware, Hardware{Board: "auto", Console: "auto",
+			Display: Display{Controller: "auto", Sleep: 10 * time.Minute},
+			LEDs:    LEDs{Onboard: "auto", Active: "high", Pace: time.Second, Dot: 200 * time.Millisecond},
+			Button:  Button{Active: "low", Hold: 5 * time.Second}}},
 		{a.Server, Server{URL: "127.0.0.1", Port: 3001, Socket: "/home/u/.mecha/agent/agent.sock"}},
 		{a.Logging, Logging{Enabled: true, Level: "info"}},
 	} {
@@ -82,7 +85,8 @@ provisioning:
   code: {length: 8, life: ~, window: null}
 hardware:
   console: on
-  led_pace: 250ms
+  display: {address: 0x3c, bus: /dev/i2c-1}
+  leds: {pace: 250ms, code: [GPIO5, "pin 31", "pinctrl-bcm2711:13", P9.12, 29-1]}
   options: {pin: 17, led: ACT, invert: true, none: ~}
 server: {url: 0.0.0.0, port: 0, tls: true, cert: ~/c.pem, key: ~/k.pem, client_ca: "~", socket: ""}
 logging: {enabled: false, level: debug, path: ~/log}
@@ -103,12 +107,13 @@ settings: 5
 		{a.Provisioning.Timeout, 90 * time.Second},
 		{a.Provisioning.Code, Code{8, 5 * time.Minute, time.Hour}},
 		{a.Hardware.Console, "on"},
-		{a.Hardware.LEDPace, 250 * time.Millisecond},
+		{a.Hardware.LEDs.Pace, 250 * time.Millisecond},
+		{a.Hardware.Display, Display{Controller: "auto", Address: 0x3c, Bus: "/dev/i2c-1", Sleep: 10 * time.Minute}},
 		{a.Hardware.Options, map[string]string{"pin": "17", "led": "ACT", "invert": "true"}},
 		{a.Server, Server{URL: "0.0.0.0", TLS: true, Cert: home + "/c.pem", Key: home + "/k.pem", ClientCA: home}},
 		{a.Logging, Logging{Level: "debug", Path: home + "/log"}},
 		{report.Ignored, []string{"version", "sentry", "messaging", "telemetry", "networking", "status", "settings"}},
-		{report.Origins["hardware.options.pin"], "file:12"},
+		{report.Origins["hardware.options.pin"], "file:13"},
 		{report.Origins["hardware.options"], ""},
 		{report.Origins["provisioning.code.length"], "file:8"},
 		{report.Origins["provisioning.code.life"], "default"}, // null is no value
@@ -203,7 +208,19 @@ func TestAgentRefusals(t *testing.T) {
 		{"curve", "keystore: {curve: p256}\n", `s.yml:1: keystore.curve: wants one of P-256, P-384, got "p256"`, "did you mean P-256?"},
 		{"no board", "hardware: {board: ''}\n", `s.yml:1: hardware.board: wants auto or the name of a board`, "write auto"},
 		{"console", "hardware: {console: always}\n", `s.yml:1: hardware.console: wants one of auto, on, off, got "always"`, ""},
-		{"pace", "hardware: {led_pace: 99ms}\n", "s.yml:1: hardware.led_pace: wants 100ms to 10s, got 99ms", ""},
+		{"pace", "hardware: {leds: {pace: 99ms}}\n", "s.yml:1: hardware.leds.pace: wants 100ms to 10s, got 99ms", ""},
+		{"no address", "hardware: {display: {address: 3c}}\n", `s.yml:1: hardware.display.address: wants an I2C address such as 0x3c, got the text "3c"`, ""},
+		{"reserved address", "hardware: {display: {address: 0x78}}\n", "s.yml:1: hardware.display.address: wants 0x08 to 0x77, got 0x78", ""},
+		{"10-bit address", "hardware: {display: {address: 65600}}\n", "s.yml:1: hardware.display.address: wants an I2C address such as 0x3c, got \"65600\"", ""},
+		{"no controller", "hardware: {display: {controller: ''}}\n", "s.yml:1: hardware.display.controller: wants the name of a controller", "write auto or none"},
+		{"sleep", "hardware: {display: {sleep: 1s}}\n", "s.yml:1: hardware.display.sleep: wants 10s to 24h, got 1s", ""},
+		{"four lights", "hardware: {leds: {code: [a, b, c, d]}}\n", "s.yml:1: hardware.leds.code: wants five lines, got 4", "hardware.leds.single"},
+		{"strobe alone", "hardware: {leds: {strobe: a}}\n", "s.yml:1: hardware.leds.strobe: is of no use without the five lines of the code", "set hardware.leds.code too"},
+		{"two colours", "hardware: {leds: {rgb: [a, b]}}\n", "s.yml:1: hardware.leds.rgb: wants three lines, red, green and blue, got 2", ""},
+		{"active", "hardware: {leds: {active: low, dot: 1ms}}\n", "s.yml:1: hardware.leds.dot: wants 50ms to 2s, got 1ms", ""},
+		{"two buttons", "hardware:\n  button:\n    line: GPIO1\n    key: Power\n",
+			"s.yml:4: hardware.button.key: cannot stand beside hardware.button.line", "remove one of the two"},
+		{"hold", "hardware: {button: {hold: 1m}}\n", "s.yml:1: hardware.button.hold: wants 2s to 20s, got 1m0s", ""},
 		{"level", "logging: {level: warning}\n", `s.yml:1: logging.level: wants one of debug, info, warn, error, got "warning"`, ""},
 		{"port", "server: {port: 65536}\n", "s.yml:1: server.port: wants 0 to 65535, got 65536", ""},
 		{"listening on a URL", "server: {url: 'http://127.0.0.1'}\n",
@@ -232,6 +249,7 @@ func TestAgentAccepts(t *testing.T) {
 		"provisioning: {code: {life: 1h, window: 1h}}\n",
 		"server: {url: '::ffff:127.0.0.1'}\n", "server: {url: ''}\n", "server: {url: '::1'}\n", "server: {url: localhost}\n",
 		"server: {socket: /" + strings.Repeat("s", 106) + "}\n",
+		"hardware: {console: /dev/tty1, display: {sleep: 0s, address: 60}, leds: {onboard: none, active: low}}\n",
 		"keystore: {curve: P-384}\n", "logging: {enabled: FALSE}\n",
 	} {
 		if _, _, err := agentFrom(text); err != nil {

@@ -16,11 +16,7 @@ func checkAgent(c *checker, a *Agent) {
 	c.paths(&a.Provisioning.Paths)
 	c.oneOf("keystore.backend", a.Keystore.Backend, "disk")
 	c.oneOf("keystore.curve", a.Keystore.Curve, "P-256", "P-384")
-	if a.Hardware.Board == "" {
-		c.refuse("hardware.board", "write auto", "wants auto or the name of a board")
-	}
-	c.oneOf("hardware.console", a.Hardware.Console, "auto", "on", "off")
-	c.within("hardware.led_pace", a.Hardware.LEDPace, 100*time.Millisecond, 10*time.Second)
+	c.hardware(&a.Hardware)
 	c.server(&a.Server)
 	c.logging(&a.Logging)
 }

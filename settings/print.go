@@ -87,6 +87,8 @@ func presented(v reflect.Value, secret bool) any {
 	switch x := v.Interface().(type) {
 	case time.Duration:
 		return short(x)
+	case Address:
+		return x.String()
 	case string:
 		return withoutPassword(x)
 	case []string:

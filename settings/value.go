@@ -14,6 +14,9 @@ func wants(t reflect.Type) string {
 	if t == reflect.TypeFor[time.Duration]() {
 		return "wants a duration such as 30s, 5m or 2h"
 	}
+	if t == reflect.TypeFor[Address]() {
+		return "wants an I2C address such as 0x3c"
+	}
 	switch t.Kind() {
 	case reflect.Bool:
 		return "wants true or false"
@@ -38,6 +41,14 @@ func setText(v reflect.Value, text string) (problem string) {
 			return wants(v.Type())
 		}
 		v.SetInt(int64(d))
+		return ""
+	}
+	if v.Type() == reflect.TypeFor[Address]() {
+		n, err := strconv.ParseUint(text, 0, 16) // data sheets and i2cdetect write hexadecimal
+		if err != nil || strings.Contains(text, "_") {
+			return wants(v.Type())
+		}
+		v.SetUint(n)
 		return ""
 	}
 	switch v.Kind() {

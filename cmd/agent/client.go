@@ -55,6 +55,7 @@ type statusJSON struct {
 	Keystore           string     `json:"keystore"`
 	Board              string     `json:"board"`
 	Version            string     `json:"version"`
+	Trouble            []string   `json:"trouble,omitempty"`
 }
 
 func toJSON(s *provisioningpb.StatusResponse) statusJSON {
@@ -66,7 +67,7 @@ func toJSON(s *provisioningpb.StatusResponse) statusJSON {
 		return &u
 	}
 	return statusJSON{stateText(s.State), s.Step, s.Provisioned, s.MachineId, when(s.CertificateExpires), s.Code, when(s.CodeExpires),
-		s.ClaimUrl, s.KeyFingerprint, s.Error, s.Hint, s.Keystore, s.Board, s.Version}
+		s.ClaimUrl, s.KeyFingerprint, s.Error, s.Hint, s.Keystore, s.Board, s.Version, s.Trouble}
 }
 
 // stateText is the contract's state as a person reads it: "code shown".
@@ -98,6 +99,9 @@ func (a *app) printStatus(s *provisioningpb.StatusResponse) error {
 	row("keystore", s.Keystore)
 	row("board", s.Board)
 	row("version", s.Version)
+	for _, part := range s.Trouble {
+		row("panel", part)
+	}
 	return w.Flush()
 }
 

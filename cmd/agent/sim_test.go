@@ -107,7 +107,7 @@ func newRig(t *testing.T, serverURL, fingerprint string) *rig {
     root: {cert: %[1]s/id/root.pem}
     state: %[1]s/state
 server: {url: "", socket: %[1]s/agent.sock}
-hardware: {board: sim, led_pace: 100ms, options: {control: %[1]s/sim.sock}}
+hardware: {board: sim, leds: {pace: 100ms}, options: {control: %[1]s/sim.sock}}
 `, dir, serverURL, fingerprint)
 	if err := os.WriteFile(filepath.Join(dir, "settings.yml"), []byte(text), 0o600); err != nil {
 		t.Fatal(err)

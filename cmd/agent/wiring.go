@@ -58,7 +58,7 @@ func openPanel(b board.Board, c settings.Hardware, console io.Writer, log *slog.
 	}
 	var leds *hw.LEDs
 	if b.LEDs != nil {
-		leds = hw.NewLEDs(b.LEDs.Bits, b.LEDs.Strobe, c.LEDPace)
+		leds = hw.NewLEDs(b.LEDs.Bits, b.LEDs.Strobe, c.LEDs.Pace)
 	}
 	return hw.NewPanel(hw.PanelConfig{Screens: screens, LEDs: leds, Log: log}), nil
 }

@@ -452,7 +452,10 @@ type StatusResponse struct {
 	KeyFingerprint string `protobuf:"bytes,13,opt,name=key_fingerprint,json=keyFingerprint,proto3" json:"key_fingerprint,omitempty"`
 	// What is being done right now, "announcing the code"; empty while the agent
 	// waits for somebody.
-	Step          string `protobuf:"bytes,14,opt,name=step,proto3" json:"step,omitempty"`
+	Step string `protobuf:"bytes,14,opt,name=step,proto3" json:"step,omitempty"`
+	// Parts of the panel that do not work right now, a line each: "ssd1306-128x64
+	// at 0x3c of /dev/i2c-1: no such device". Codes come and go without them.
+	Trouble       []string `protobuf:"bytes,15,rep,name=trouble,proto3" json:"trouble,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -585,6 +588,13 @@ func (x *StatusResponse) GetStep() string {
 	return ""
 }
 
+func (x *StatusResponse) GetTrouble() []string {
+	if x != nil {
+		return x.Trouble
+	}
+	return nil
+}
+
 var File_provisioning_provisioning_proto protoreflect.FileDescriptor
 
 const file_provisioning_provisioning_proto_rawDesc = "" +
@@ -602,7 +612,7 @@ const file_provisioning_provisioning_proto_rawDesc = "" +
 	"\x04code\x18\x01 \x01(\tR\x04code\"6\n" +
 	"\x1aProvisioningStatusResponse\x12\x18\n" +
 	"\asuccess\x18\x01 \x01(\bR\asuccess\"\x0f\n" +
-	"\rStatusRequest\"\xec\x03\n" +
+	"\rStatusRequest\"\x86\x04\n" +
 	"\x0eStatusResponse\x12)\n" +
 	"\x05state\x18\x01 \x01(\x0e2\x13.provisioning.StateR\x05state\x12 \n" +
 	"\vprovisioned\x18\x02 \x01(\bR\vprovisioned\x12\x1d\n" +
@@ -619,7 +629,8 @@ const file_provisioning_provisioning_proto_rawDesc = "" +
 	"\x05board\x18\v \x01(\tR\x05board\x12\x18\n" +
 	"\aversion\x18\f \x01(\tR\aversion\x12'\n" +
 	"\x0fkey_fingerprint\x18\r \x01(\tR\x0ekeyFingerprint\x12\x12\n" +
-	"\x04step\x18\x0e \x01(\tR\x04step*\x93\x01\n" +
+	"\x04step\x18\x0e \x01(\tR\x04step\x12\x18\n" +
+	"\atrouble\x18\x0f \x03(\tR\atrouble*\x93\x01\n" +
 	"\x05State\x12\x15\n" +
 	"\x11STATE_UNSPECIFIED\x10\x00\x12\x0e\n" +
 	"\n" +

@@ -39,7 +39,7 @@ const agentSettings = `provisioning:
 server: {port: 0, socket: agent.sock}
 hardware:
   board: sim
-  led_pace: 150ms
+  leds: {pace: 150ms}
   options: {control: sim.sock}
 `
 
