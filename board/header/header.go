@@ -3,6 +3,14 @@
 // the data sheets, and it draws.
 package header
 
+import (
+	"cmp"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+)
+
 // Header is a row of connectors that a person can reach.
 type Header struct {
 	Name    string // "40-pin header (J8)"
@@ -10,6 +18,8 @@ type Header struct {
 	Pins    []Pin  // by number, from 1 on
 	I2C     string // alias of the bus on the header, "i2c1"; empty: none
 	Sheet   string // link to the data sheet or the vendor's pinout
+
+	node string // unit of I2C in the device tree, where that has no aliases: "i2c@7e804000"
 }
 
 // Pin is a pin of a header.
@@ -20,4 +30,87 @@ type Pin struct {
 	Chip   string // label of the GPIO controller, "pinctrl-bcm2711"; empty: no GPIO
 	Offset int    // of the line on that controller
 	Use    string // what it does besides: "I2C1 SDA"; empty when nothing
+}
+
+// For returns the header of the board whose device tree has these root
+// compatible strings, the most specific first, or nil when no table has it. The
+// caller may keep and change what it gets.
+//
+// Kernels of the Raspberry Pi call both revisions of the first Model B
+// "raspberrypi,model-b"; who knows the revision code to be 0002 or 0003 puts
+// "raspberrypi,model-b-rev1" first.
+func For(compatible []string) *Header {
+	for _, c := range compatible {
+		for _, r := range rows() {
+			if slices.Contains(r.boards, c) {
+				return r.header()
+			}
+		}
+	}
+	return nil
+}
+
+// Pin finds a pin by its number ("pin 11"), its label ("P9.12", "P9_12") or its
+// name ("GPIO17"). Case and blanks do not matter. A bare number finds nothing: it
+// may be meant as pin 17 or as GPIO17, and the two are far apart. Of several pins
+// of one name ("GND") it is the first.
+func (h *Header) Pin(ref string) (Pin, bool) {
+	if h == nil {
+		return Pin{}, false
+	}
+	key := fold(ref)
+	if digits, ok := strings.CutPrefix(key, "pin"); ok {
+		n, err := strconv.Atoi(digits)
+		i := slices.IndexFunc(h.Pins, func(p Pin) bool { return p.Number == n && p.Label == "" })
+		if err == nil && i >= 0 {
+			return h.Pins[i], true
+		}
+	}
+	for _, text := range []func(Pin) string{func(p Pin) string { return p.Label }, func(p Pin) string { return p.Name }} {
+		if i := slices.IndexFunc(h.Pins, func(p Pin) bool { return text(p) != "" && fold(text(p)) == key }); i >= 0 {
+			return h.Pins[i], true
+		}
+	}
+	return Pin{}, false
+}
+
+// At returns the pin that a line is on.
+func (h *Header) At(chip string, offset int) (Pin, bool) {
+	if h == nil || chip == "" {
+		return Pin{}, false
+	}
+	i := slices.IndexFunc(h.Pins, func(p Pin) bool { return p.Chip == chip && p.Offset == offset })
+	if i < 0 {
+		return Pin{}, false
+	}
+	return h.Pins[i], true
+}
+
+// IsI2C says whether the bus with this alias and this node of the device tree is
+// the one on the header. Either may be empty: mainline device trees of the
+// Raspberry Pi have no alias for it.
+func (h *Header) IsI2C(alias, node string) bool {
+	if h == nil {
+		return false
+	}
+	return h.I2C != "" && alias == h.I2C || h.node != "" && path.Base(node) == h.node
+}
+
+// String returns how a person finds the pin on the board: "pin 11", "P9.12".
+func (p Pin) String() string {
+	return cmp.Or(p.Label, "pin "+strconv.Itoa(p.Number))
+}
+
+// fold makes two spellings of one name equal: "P9_12" and "p9.12", "GPIO 17" and
+// "gpio17".
+func fold(s string) string {
+	return strings.Map(func(r rune) rune {
+		switch r {
+		case ' ', '\t':
+			return -1
+		case '.', '-':
+			return '_'
+		}
+		return r
+	}, strings.ToLower(s))
 }
