@@ -19,7 +19,7 @@ type Header struct {
 	I2C     string // alias of the bus on the header, "i2c1"; empty: none
 	Sheet   string // link to the data sheet or the vendor's pinout
 
-	node string // unit of I2C in the device tree, where that has no aliases: "i2c@7e804000"
+	bus bus // more of I2C
 }
 
 // Pin is a pin of a header.
@@ -93,7 +93,21 @@ func (h *Header) IsI2C(alias, node string) bool {
 	if h == nil {
 		return false
 	}
-	return h.I2C != "" && alias == h.I2C || h.node != "" && path.Base(node) == h.node
+	return h.I2C != "" && alias == h.I2C || h.bus.node != "" && path.Base(node) == h.bus.node
+}
+
+// I2CPins returns the pins of the bus on the header: SDA and SCL.
+func (h *Header) I2CPins() (pins []Pin) {
+	if h == nil || h.I2C == "" {
+		return nil
+	}
+	name := cmp.Or(h.bus.name, strings.ToUpper(h.I2C))
+	for _, p := range h.Pins {
+		if p.Use == name+" SDA" || p.Use == name+" SCL" {
+			pins = append(pins, p)
+		}
+	}
+	return pins
 }
 
 // String returns how a person finds the pin on the board: "pin 11", "P9.12".

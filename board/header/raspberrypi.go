@@ -66,7 +66,7 @@ const (
 )
 
 func raspberryPi() []row {
-	i2c0, i2c1 := bus{"i2c0", "i2c@7e205000"}, bus{"i2c1", "i2c@7e804000"}
+	i2c0, i2c1 := bus{alias: "i2c0", node: "i2c@7e205000"}, bus{alias: "i2c1", node: "i2c@7e804000"}
 	return []row{
 		{"26-pin header (P1, revision 1)", []string{
 			"raspberrypi,model-b-rev1",

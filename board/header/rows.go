@@ -17,9 +17,9 @@ type row struct {
 	pins   string
 }
 
-// bus is the I2C bus on a header: its alias and, where the device tree has no
-// aliases, its unit.
-type bus struct{ alias, node string }
+// bus is the I2C bus on a header: its alias, the word for it in Use when that is
+// not the alias in capitals, and its unit where device trees have no alias.
+type bus struct{ alias, name, node string }
 
 // lines finds the line behind a pin's name: the label of its controller, as the
 // kernel's driver gives it, and the offset. Not ok: the name is of no GPIO.
@@ -32,7 +32,7 @@ func rows() []row {
 // header builds the header of a row. A pin that does not parse is left out; that
 // the tables have none such is tested.
 func (r row) header() *Header {
-	h := &Header{Name: r.name, Columns: 2, I2C: r.bus.alias, node: r.bus.node, Sheet: r.sheet}
+	h := &Header{Name: r.name, Columns: 2, I2C: r.bus.alias, bus: r.bus, Sheet: r.sheet}
 	h.Pins, _ = parse(r.pins, r.lines)
 	return h
 }
