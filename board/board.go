@@ -68,7 +68,7 @@ type Line struct {
 
 // Bus is an I2C or SPI bus.
 type Bus struct {
-	Number int    // of /dev/i2c-1, /dev/spidev0.*
+	Number int    // of /dev/i2c-1, /dev/spidev0.*; -1 when it is not known
 	Device string // "/dev/i2c-1"; empty when it is switched off or its driver is not loaded
 	Node   string // of the device tree: "/soc/i2c@7e804000"
 	Alias  string // of the device tree: "i2c1"; may be empty

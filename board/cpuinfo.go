@@ -2,7 +2,6 @@ package board
 
 import (
 	"bytes"
-	"strconv"
 	"strings"
 )
 
@@ -26,20 +25,24 @@ func (s *source) cpuInfo(b *Board) {
 	}
 	fill(&b.Serial, serial)
 	fill(&b.Revision, revision)
-	if b.Model != "" {
-		return
+
+	pi := piOf(b.Revision)
+	if b.Model == "" {
+		// No device tree, as in a container that /sys/firmware is hidden from: only
+		// a Raspberry Pi's kernel names itself here, or leaves us its revision code.
+		// Its Hardware line says BCM2835 on every model.
+		b.Model = model
+		fill(&b.Model, pi.model)
+		if len(b.Compatible) == 0 && strings.HasPrefix(b.Model, "Raspberry Pi") {
+			b.Compatible = pi.compatible
+			fill(&b.Vendor, vendors["raspberrypi"])
+		}
 	}
-	// No device tree: only a Raspberry Pi's kernel names itself here, or leaves
-	// us its revision code. Its Hardware line says BCM2835 on every model.
-	known, soc := piOf(revision)
-	if model == "" {
-		model = known
+	// Only the revision code tells the header of the first Model B from that of the
+	// second: the firmware's device tree calls both raspberrypi,model-b.
+	if len(b.Compatible) > 0 && b.Compatible[0] == "raspberrypi,model-b" && len(pi.compatible) > 0 && pi.compatible[0] == piRev1 {
+		b.Compatible = append([]string{piRev1}, b.Compatible...)
 	}
-	if strings.HasPrefix(model, "Raspberry Pi") {
-		fill(&b.Vendor, vendors["raspberrypi"])
-		fill(&b.SoC, soc)
-	}
-	b.Model = model
 }
 
 // parseCPUInfo reads "key\t: value" lines and skips others, among them those
@@ -53,47 +56,4 @@ func parseCPUInfo(data []byte) []pair {
 		}
 	}
 	return list
-}
-
-// Fields of a new-style revision code of the Raspberry Pi, from
-// https://www.raspberrypi.com/documentation/computers/raspberry-pi.html#new-style-revision-codes
-const (
-	piNewStyle       = 1 << 23
-	piRevision       = 0xf
-	piModelShift     = 4
-	piModelMask      = 0xff
-	piProcessorShift = 12
-	piProcessorMask  = 0xf
-)
-
-// piModels and piProcessors are the tables of the same document.
-var (
-	piModels = map[uint64]string{
-		0x00: "Model A", 0x01: "Model B", 0x02: "Model A Plus", 0x03: "Model B Plus", 0x04: "2 Model B",
-		0x06: "Compute Module", 0x08: "3 Model B", 0x09: "Zero",
-		0x0a: "Compute Module 3", 0x0c: "Zero W", 0x0d: "3 Model B Plus",
-		0x0e: "3 Model A Plus", 0x10: "Compute Module 3 Plus", 0x11: "4 Model B",
-		0x12: "Zero 2 W", 0x13: "400", 0x14: "Compute Module 4",
-		0x15: "Compute Module 4S", 0x17: "5 Model B", 0x18: "Compute Module 5",
-		0x19: "500", 0x1a: "Compute Module 5 Lite",
-	}
-	piProcessors = []string{"bcm2835", "bcm2836", "bcm2837", "bcm2711", "bcm2712"}
-)
-
-// piOf decodes a revision code ("9000c1") as kernels before 4.19, which write no
-// Model line, leave it. Both answers are empty for other boards and for the
-// old-style codes of the boards before 2014.
-func piOf(revision string) (model, soc string) {
-	code, err := strconv.ParseUint(revision, 16, 32)
-	if err != nil || code&piNewStyle == 0 {
-		return "", ""
-	}
-	name, ok := piModels[code>>piModelShift&piModelMask]
-	if !ok {
-		return "", ""
-	}
-	if n := code >> piProcessorShift & piProcessorMask; n < uint64(len(piProcessors)) {
-		soc = piProcessors[n]
-	}
-	return "Raspberry Pi " + name + " Rev 1." + strconv.FormatUint(code&piRevision, 10), soc
 }

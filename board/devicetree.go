@@ -4,32 +4,192 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"io/fs"
 	"path"
+	"slices"
+	"strconv"
 	"strings"
 )
 
-// deviceTreeRoots are the places where Linux shows the device tree. The first is
-// a link to the second, but /proc can be hidden from a service while /sys is not.
-var deviceTreeRoots = []string{"proc/device-tree", "sys/firmware/devicetree/base"}
+// deviceTreeRoots are the places where Linux shows the device tree. The second is
+// a link to the first, absolute, so that it leads out of a copied tree; but a
+// service may see only one of them.
+var deviceTreeRoots = []string{"sys/firmware/devicetree/base", "proc/device-tree"}
 
-// deviceTree reads the root node (Devicetree Specification 0.4, section 3.2):
-// model and compatible, and the serial-number that firmware adds.
-func (s *source) deviceTree(b *Board) {
-	read := func(property string) []byte {
-		for _, root := range deviceTreeRoots {
-			if v := s.read(path.Join(root, property), maxProperty); v != nil {
-				return v
-			}
+// deviceTree is the live device tree, as far as Detect needs it
+// (Devicetree Specification 0.4, chapters 2 and 3). A machine without one has an
+// empty one.
+type deviceTree struct {
+	s     *source
+	root  string            // where it is: "sys/firmware/devicetree/base"; empty: nowhere
+	nodes []node            // those that are looked at, parents first
+	alias map[string]string // of a node: "/soc/i2c@7e804000" -> "i2c1"
+}
+
+// node is a node of a device tree.
+type node struct {
+	path  string   // "/soc/i2c@7e804000"
+	props []string // names of the properties, in order
+	off   bool     // its status says that it is not to be used
+}
+
+// base is the name without the unit address: "i2c" of "/soc/i2c@7e804000".
+func (n node) base() string {
+	name, _, _ := strings.Cut(path.Base(n.path), "@")
+	return name
+}
+
+func (n node) has(property string) bool {
+	_, found := slices.BinarySearch(n.props, property)
+	return found
+}
+
+// Nodes that have no part that Detect looks for, and many children. The pins of a
+// pin controller are the largest share of a device tree.
+var (
+	passedOver = map[string]bool{
+		"__fixups__": true, "__local_fixups__": true, "__overrides__": true, "__symbols__": true,
+		"aliases": true, "chosen": true, "clocks": true, "cpus": true, "memory": true,
+		"opp-table": true, "pmu": true, "psci": true, "reserved-memory": true, "sound": true, "thermal-zones": true, "timer": true,
+	}
+	// The controllers' banks that are nodes of their own are called so
+	// (Rockchip, STM32, Amlogic, Synopsys).
+	banks = []string{"gpio", "bank", "port"}
+)
+
+// The most nodes that are looked at, and how deep they may lie. The largest device
+// tree of Linux 6.12 has about 3,000, eight deep.
+const (
+	maxNodes = 20_000
+	maxDepth = 16
+)
+
+// deviceTree reads the tree's shape; properties are read when they are asked for.
+func (s *source) deviceTree() *deviceTree {
+	t := &deviceTree{s: s, alias: map[string]string{}}
+	for _, root := range deviceTreeRoots {
+		if s.exists(path.Join(root, "compatible")) || s.exists(path.Join(root, "model")) {
+			t.root = root
+			break
 		}
+	}
+	if t.root == "" {
+		return t
+	}
+	// Of several aliases of a node the first that numbers a bus is taken.
+	for _, name := range s.folder(path.Join(t.root, "aliases")) {
+		target := t.text("/aliases", name)
+		if old := t.alias[target]; old == "" || !numbered(old) {
+			t.alias[target] = name
+		}
+	}
+	t.walk("/", 0)
+	return t
+}
+
+// numbered says whether an alias is one of a numbered device: "i2c1".
+func numbered(alias string) bool {
+	return alias != "" && alias[len(alias)-1] >= '0' && alias[len(alias)-1] <= '9'
+}
+
+func (t *deviceTree) walk(name string, depth int) {
+	if len(t.nodes) >= maxNodes || depth > maxDepth {
+		return
+	}
+	entries, err := fs.ReadDir(t.s.root, path.Join(t.root, name))
+	if err != nil {
+		t.s.note(err)
+		return
+	}
+	n := node{path: name}
+	var children []string
+	for _, e := range entries {
+		if e.IsDir() {
+			children = append(children, e.Name())
+		} else {
+			n.props = append(n.props, e.Name())
+		}
+	}
+	if n.has("status") {
+		// "ok" is a spelling of old that the kernel knows.
+		status := t.text(name, "status")
+		n.off = status != "okay" && status != "ok"
+	}
+	t.nodes = append(t.nodes, n)
+	if n.off {
+		return
+	}
+	pins := n.has("gpio-controller") || strings.HasPrefix(n.base(), "pin")
+	for _, child := range children {
+		base, _, _ := strings.Cut(child, "@")
+		if passedOver[base] || pins && !slices.ContainsFunc(banks, func(s string) bool { return strings.HasPrefix(base, s) }) {
+			continue
+		}
+		t.walk(path.Join(name, child), depth+1)
+	}
+}
+
+// all returns the nodes that want holds for.
+func (t *deviceTree) all(want func(node) bool) []node {
+	var list []node
+	for _, n := range t.nodes {
+		if want(n) {
+			list = append(list, n)
+		}
+	}
+	return list
+}
+
+// find returns a node by its path.
+func (t *deviceTree) find(name string) (node, bool) {
+	i := slices.IndexFunc(t.nodes, func(n node) bool { return n.path == name })
+	if i < 0 || name == "" {
+		return node{}, false
+	}
+	return t.nodes[i], true
+}
+
+// bytes returns a property, nil when there is none.
+func (t *deviceTree) bytes(name, property string) []byte {
+	if t.root == "" {
 		return nil
 	}
-	fill(&b.Model, firstString(read("model")))
-	fill(&b.Serial, cleanSerial(firstString(read("serial-number"))))
-	compatible := parseStrings(read("compatible"))
-	fill(&b.Vendor, vendorOf(compatible))
-	fill(&b.SoC, socOf(compatible))
+	return t.s.read(path.Join(t.root, name, property), maxProperty)
+}
+
+// text returns a property of one string, or the first of several.
+func (t *deviceTree) text(name, property string) string {
+	return firstString(t.bytes(name, property))
+}
+
+// cells returns a property of 32-bit numbers.
+func (t *deviceTree) cells(name, property string) []uint32 {
+	data := t.bytes(name, property)
+	list := make([]uint32, 0, len(data)/4)
+	for ; len(data) >= 4; data = data[4:] {
+		list = append(list, binary.BigEndian.Uint32(data))
+	}
+	return list
+}
+
+// aliasNumber is the number of a node's alias of that stem, 1 of "i2c1", which
+// Linux numbers its device by. -1: it has none.
+func (t *deviceTree) aliasNumber(name, stem string) int {
+	digits, ok := strings.CutPrefix(t.alias[name], stem)
+	if n, err := strconv.Atoi(digits); ok && err == nil && n >= 0 {
+		return n
+	}
+	return -1
+}
+
+// identity reads the root node (Devicetree Specification 0.4, section 3.2): model
+// and compatible, and the serial-number that firmware adds.
+func (s *source) identity(b *Board, t *deviceTree) {
+	fill(&b.Model, t.text("/", "model"))
+	fill(&b.Serial, cleanSerial(t.text("/", "serial-number")))
+	b.Compatible = parseStrings(t.bytes("/", "compatible"))
 	// Firmware of the Raspberry Pi: one big-endian cell with the revision code.
-	if v := read("system/linux,revision"); len(v) == 4 {
+	if v := t.bytes("/system", "linux,revision"); len(v) == 4 {
 		if code := binary.BigEndian.Uint32(v); code != 0 {
 			fill(&b.Revision, fmt.Sprintf("%04x", code))
 		}
@@ -54,35 +214,4 @@ func firstString(data []byte) string {
 		return list[0]
 	}
 	return ""
-}
-
-// vendorOf names the maker of a board by the prefix of its most specific
-// compatible string ("raspberrypi,4-model-b"). A prefix that vendors does not
-// have is returned as it is.
-func vendorOf(compatible []string) string {
-	if len(compatible) == 0 {
-		return ""
-	}
-	prefix, _, found := strings.Cut(compatible[0], ",")
-	if !found {
-		return ""
-	}
-	if name, ok := vendors[prefix]; ok {
-		return name
-	}
-	return prefix
-}
-
-// socOf returns the last, least specific compatible string without its vendor:
-// "bcm2711" of "raspberrypi,4-model-b", "brcm,bcm2711". A board with one string
-// names itself and no SoC.
-func socOf(compatible []string) string {
-	if len(compatible) < 2 {
-		return ""
-	}
-	_, soc, found := strings.Cut(compatible[len(compatible)-1], ",")
-	if !found {
-		return ""
-	}
-	return soc
 }

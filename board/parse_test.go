@@ -61,8 +61,10 @@ func FuzzDeviceTreeStrings(f *testing.F) {
 		if again := parseStrings(formatStrings(list)); !slices.Equal(again, list) {
 			t.Errorf("%q prints and parses as %q", list, again)
 		}
-		vendorOf(list)
-		socOf(list)
+		b := Board{Name: Generic, Compatible: list}
+		b.family()
+		checkText(t, b.Vendor)
+		checkText(t, b.SoC)
 	})
 }
 
