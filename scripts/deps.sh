@@ -11,6 +11,7 @@ cd "$(dirname "$0")/.."
 # command to look for, and the package that brings it
 needed="gcc:gcc git:git openssl:openssl curl:curl
   depmod:kmod dtc:device-tree-compiler cpio:cpio xz:xz-utils
+  swtpm:swtpm swtpm_setup:swtpm-tools
   qemu-aarch64-static:qemu-user-static qemu-system-aarch64:qemu-system-arm"
 
 # The oldest QEMU that the emulated boards run on.
