@@ -9,12 +9,12 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/mecha-org/mecha-agent/gateway"
+	"github.com/mecha-org/mecha-agent/internal/rerun"
 )
 
 // TestCommitFaults lets the file system fail at every step of Commit, once or
@@ -166,18 +166,18 @@ func TestRealFaults(t *testing.T) {
 		realFaults(t, dir)
 		return
 	}
-	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestRealFaults$", "-test.v")
-	cmd.Env = append(os.Environ(), inNamespace+"="+t.TempDir())
-	cmd.SysProcAttr = &syscall.SysProcAttr{
-		Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS,
-		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Geteuid(), Size: 1}},
-		GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getegid(), Size: 1}},
+	again, err := rerun.Line(os.Args[0], "-test.run=^TestRealFaults$", "-test.v")
+	if err != nil {
+		t.Fatal(err)
 	}
+	// By util-linux's program, because qemu-user knows no clone into a namespace.
+	cmd := exec.CommandContext(t.Context(), "unshare", append([]string{"--map-root-user", "--mount"}, again...)...)
+	cmd.Env = append(os.Environ(), inNamespace+"="+t.TempDir())
 	out, err := cmd.CombinedOutput()
 	var exit *exec.ExitError
 	switch {
-	case err != nil && !errors.As(err, &exit):
-		t.Skipf("no user namespace here (%v): only injected faults were tried", err)
+	case err != nil && !errors.As(err, &exit), strings.HasPrefix(string(out), "unshare: "):
+		t.Skipf("no user namespace here (%v): only injected faults were tried\n%s", err, out)
 	case strings.Contains(string(out), "no mount here"):
 		t.Skip("no mounts in a user namespace here: only injected faults were tried")
 	case err != nil:

@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/mecha-org/mecha-agent/cmd/internal/clitest"
 )
 
 // asAgent, when it is in the environment, makes the test binary be mecha-agent:
@@ -15,7 +17,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv(asAgent) != "" {
 		main()
 	}
-	testscript.Main(m, map[string]func(){"mecha-agent": main})
+	clitest.Main(m, "mecha-agent", main)
 }
 
 func TestScripts(t *testing.T) {

@@ -23,6 +23,7 @@ import (
 	"github.com/mecha-org/mecha-agent/gateway/client"
 	"github.com/mecha-org/mecha-agent/gateway/server"
 	"github.com/mecha-org/mecha-agent/gateway/store/sqlite"
+	"github.com/mecha-org/mecha-agent/internal/rerun"
 	provisioningpb "github.com/mecha-org/mecha-agent/proto/provisioning"
 )
 
@@ -128,7 +129,7 @@ func (r *rig) file(name string) string { return filepath.Join(r.dir, name) }
 func (r *rig) start() (stop, kill func()) {
 	r.t.Helper()
 	var log bytes.Buffer
-	cmd := exec.Command(os.Args[0], "run", "--settings", r.file("settings.yml"))
+	cmd := rerun.Command(context.Background(), "run", "--settings", r.file("settings.yml"))
 	cmd.Env = append(os.Environ(), asAgent+"=1", "HOME="+r.dir)
 	cmd.Stderr = &log
 	if err := cmd.Start(); err != nil {

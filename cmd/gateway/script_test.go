@@ -26,12 +26,13 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/mecha-org/mecha-agent/cmd/internal/clitest"
 	"github.com/mecha-org/mecha-agent/gateway"
 	"github.com/mecha-org/mecha-agent/gateway/client"
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"mecha-gateway": main})
+	clitest.Main(m, "mecha-gateway", main)
 }
 
 func TestScripts(t *testing.T) {

@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/mecha-org/mecha-agent/gateway/store"
 	"github.com/mecha-org/mecha-agent/gateway/store/sqlite"
+	"github.com/mecha-org/mecha-agent/internal/rerun"
 )
 
 // childVariable makes the test binary write into the store it names until it is
@@ -92,7 +92,7 @@ func TestKilled(t *testing.T) {
 // them, those included that it wrote before the signal arrived.
 func killAfter(t *testing.T, path string, n int) (lines []string) {
 	t.Helper()
-	child := exec.CommandContext(t.Context(), os.Args[0])
+	child := rerun.Command(t.Context())
 	child.Env = append(os.Environ(), childVariable+"="+path)
 	child.Stderr = os.Stderr
 	out, err := child.StdoutPipe()
