@@ -50,7 +50,8 @@ type fitter struct {
 	chips    []Chip
 	problems []Problem
 	taken    map[lineID]use
-	bad      map[int]string // what is wrong, by pin of the header
+	bad      map[int]string // role that is not right, by pin of the header
+	onPin    map[int]string // role of a pin that may be no line
 	plan     plan
 }
 
@@ -76,7 +77,7 @@ type plan struct {
 // newFitter asks the host for the controllers as they are now. Those that it does
 // not see are as Detect found them.
 func newFitter(b *Board, h Host) *fitter {
-	f := &fitter{b: b, chips: b.Chips, taken: map[lineID]use{}, bad: map[int]string{}}
+	f := &fitter{b: b, chips: b.Chips, taken: map[lineID]use{}, bad: map[int]string{}, onPin: map[int]string{}}
 	if h == nil {
 		return f
 	}
@@ -188,14 +189,15 @@ func (f *fitter) displayPins() {
 	for _, pin := range f.b.Header.I2CPins() {
 		u, used := f.taken[lineID{pin.Chip, pin.Offset}]
 		switch {
-		case !used:
-			f.taken[lineID{pin.Chip, pin.Offset}] = use{"hardware.display", "display"}
+		case !used || pin.Chip == "":
+			f.onPin[pin.Number] = "display"
 		case f.plan.displayAsked:
 			f.refuse(u.setting, fmt.Sprintf("%s (%s) carries %s of the display's bus", pin, pin.Name, pin.Use[strings.LastIndex(pin.Use, " ")+1:]),
 				"choose another line, or set hardware.display.bus")
 			f.bad[pin.Number] = "display"
 		default:
 			f.plan.display = nil
+			clear(f.onPin)
 			f.warn("hardware.display", fmt.Sprintf("not looked for, because %s is %s", pin, u.setting), "")
 			return
 		}

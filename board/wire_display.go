@@ -23,11 +23,9 @@ func (f *fitter) display(w DisplayWiring) {
 	switch {
 	case ok && bus.Device != "":
 		f.plan.display, f.plan.bus, f.plan.displayAsked = d, bus.Number, asked
-	case !asked && !ok:
-	case !asked:
-		f.warn("hardware.display", fmt.Sprintf("the header's bus %s is switched off", busName(bus)), f.busHint())
+	case !asked: // Detect says why there is none
 	case ok:
-		f.refuse("hardware.display.bus", fmt.Sprintf("the bus %s is switched off", busName(bus)), f.busHint())
+		f.refuse("hardware.display.bus", fmt.Sprintf("the bus %s has no device: it is switched off, or its driver is not loaded", busName(bus)), f.busHint())
 	case w.Bus == "":
 		f.refuse("hardware.display.bus", "it is not known which bus the display is on", f.busList())
 	default:

@@ -87,19 +87,15 @@ func (f *fitter) onHeader(pin header.Pin) (place, *Problem) {
 
 // numbered finds a line by its controller and its offset.
 func (f *fitter) numbered(label string, offset int) (place, *Problem) {
-	p := place{chip: Chip{Label: label}, offset: offset}
-	if pin, ok := f.b.Header.At(label, offset); ok {
-		p.pin = pin
-	}
 	chip, ok := f.chip(label)
 	if !ok {
-		return p, f.absent(label)
+		chip = Chip{Label: label}
+		return place{chip, offset, f.pinOf(chip, offset)}, f.absent(label)
 	}
-	p.chip = chip
 	if n := len(chip.Lines); n > 0 && offset >= n {
 		return place{}, &Problem{Text: fmt.Sprintf("%s has lines 0 to %d, not %d", label, n-1, offset)}
 	}
-	return p, f.driverless(chip)
+	return place{chip, offset, f.pinOf(chip, offset)}, f.driverless(chip)
 }
 
 // named finds lines by their names in the kernel: as they are, or, when none is,
@@ -119,9 +115,7 @@ func (f *fitter) named(name string) (found []place) {
 		for _, c := range f.chips {
 			for i, l := range c.Lines {
 				if l.Name != "" && same(l.Name) {
-					p := place{chip: c, offset: i}
-					p.pin, _ = f.b.Header.At(c.Label, i)
-					found = append(found, p)
+					found = append(found, place{c, i, f.pinOf(c, i)})
 				}
 			}
 		}
@@ -130,6 +124,20 @@ func (f *fitter) named(name string) (found []place) {
 		}
 	}
 	return nil
+}
+
+// pinOf returns the pin that a line is on. Where the table's controllers are not
+// the kernel's, the line's name tells.
+func (f *fitter) pinOf(c Chip, offset int) header.Pin {
+	if pin, ok := f.b.Header.At(c.Label, offset); ok {
+		return pin
+	}
+	bare, _, _ := strings.Cut(place{chip: c, offset: offset}.info().Name, " [")
+	pin, ok := f.b.Header.Pin(bare)
+	if _, other := f.chip(pin.Chip); !ok || other || pin.Chip == "" {
+		return header.Pin{}
+	}
+	return pin
 }
 
 func (f *fitter) chip(label string) (Chip, bool) {

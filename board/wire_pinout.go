@@ -42,16 +42,19 @@ func (f *fitter) picture() string {
 
 // mark says who has the pin, or "".
 func (f *fitter) mark(pin header.Pin) string {
-	if pin.Chip == "" {
-		return ""
+	if role, ok := f.onPin[pin.Number]; ok {
+		return role
 	}
-	p, _ := f.onHeader(pin)
-	u, taken := f.taken[p.id()]
-	line := p.info()
 	_, active := activeBus(f.b, pin)
+	var line Line
+	var role string
+	if pin.Chip != "" {
+		p, _ := f.onHeader(pin)
+		line, role = p.info(), f.taken[p.id()].role
+	}
 	switch {
-	case taken && u.role != f.bad[pin.Number]:
-		return u.role
+	case role != "" && role != f.bad[pin.Number]:
+		return role
 	case line.Used && line.Consumer != "":
 		return "used by " + clean(line.Consumer)
 	case line.Used:

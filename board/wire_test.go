@@ -93,7 +93,7 @@ func TestWireRefuses(t *testing.T) {
 		{"two such keys", key("BTN_0"), "hardware.button.key", `2 keys of this board are "BTN_0"`, `"A" (BTN_0), "B" (BTN_0)`, 0},
 		{"no such bus", display(board.DisplayWiring{Bus: "/dev/i2c-7"}), "hardware.display.bus", `no bus "/dev/i2c-7"`, "there are /dev/i2c-1 (i2c1), /dev/i2c-20", 0},
 		{"no such alias", display(board.DisplayWiring{Bus: "i2c9"}), "hardware.display.bus", `no bus "i2c9"`, "", 0},
-		{"bus is off", display(board.DisplayWiring{Bus: "i2c0"}), "hardware.display.bus", "the bus i2c0 is switched off", "dtparam=i2c_arm=on", 0},
+		{"bus is off", display(board.DisplayWiring{Bus: "i2c0"}), "hardware.display.bus", "the bus i2c0 has no device", "dtparam=i2c_arm=on", 0},
 		{"pin of the bus", board.Wiring{Display: board.DisplayWiring{Controller: "ssd1306-128x64"}, LEDs: board.LEDWiring{Single: "pin 3"}},
 			"hardware.leds.single", "pin 3 (GPIO2) carries SDA of the display's bus", "another line", 3},
 	}

@@ -20,15 +20,15 @@ const Width = 80
 // The signs of pins, one column each.
 const (
 	signLine  = "○" // a GPIO line
-	signUsed  = "●" // a line with a mark
+	signUsed  = "●" // a pin with a mark
 	signFixed = "■" // power, ground, or whatever is no GPIO
 	signBad   = "✗"
 )
 
 // Draw writes a picture of the header: its rows as they lie on the board, each pin
 // with its number, its name, and what it does or what its mark says; marks are by
-// the number of the pin. It is UTF-8 of at most Width columns. A header without
-// pins, and nil, draw nothing.
+// the number of the pin. It is UTF-8 of at most Width columns; only a link below it
+// may be longer. A header without pins, and nil, draw nothing.
 func (h *Header) Draw(w io.Writer, marks map[int]Mark) error {
 	if h == nil || len(h.Pins) == 0 {
 		return nil
@@ -105,10 +105,10 @@ func (d drawing) sign(p Pin) string {
 	switch {
 	case m.Bad:
 		return signBad
-	case p.Chip == "":
-		return signFixed
 	case marked:
 		return signUsed
+	case p.Chip == "":
+		return signFixed
 	}
 	return signLine
 }

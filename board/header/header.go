@@ -32,6 +32,9 @@ type Pin struct {
 	Use    string // what it does besides: "I2C1 SDA"; empty when nothing
 }
 
+// unknown is the name of a pin that no source that we know says anything of.
+const unknown = "-"
+
 // For returns the header of the board whose device tree has these root
 // compatible strings, the most specific first, or nil when no table has it. The
 // caller may keep and change what it gets.
@@ -66,8 +69,12 @@ func (h *Header) Pin(ref string) (Pin, bool) {
 			return h.Pins[i], true
 		}
 	}
-	for _, text := range []func(Pin) string{func(p Pin) string { return p.Label }, func(p Pin) string { return p.Name }} {
-		if i := slices.IndexFunc(h.Pins, func(p Pin) bool { return text(p) != "" && fold(text(p)) == key }); i >= 0 {
+	for _, same := range []func(Pin) bool{
+		func(p Pin) bool { return fold(p.Label) == key },
+		func(p Pin) bool { return strings.TrimRight(fold(p.Label), "ab") == key }, // P9.41 has lines A and B
+		func(p Pin) bool { return p.Name != unknown && fold(p.Name) == key },
+	} {
+		if i := slices.IndexFunc(h.Pins, same); key != "" && i >= 0 {
 			return h.Pins[i], true
 		}
 	}
@@ -98,10 +105,13 @@ func (h *Header) IsI2C(alias, node string) bool {
 
 // I2CPins returns the pins of the bus on the header: SDA and SCL.
 func (h *Header) I2CPins() (pins []Pin) {
-	if h == nil || h.I2C == "" {
+	if h == nil {
 		return nil
 	}
 	name := cmp.Or(h.bus.name, strings.ToUpper(h.I2C))
+	if name == "" {
+		return nil
+	}
 	for _, p := range h.Pins {
 		if p.Use == name+" SDA" || p.Use == name+" SCL" {
 			pins = append(pins, p)

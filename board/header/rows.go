@@ -26,7 +26,7 @@ type bus struct{ alias, name, node string }
 type lines func(name string) (chip string, offset int, ok bool)
 
 func rows() []row {
-	return slices.Concat(raspberryPi())
+	return slices.Concat(raspberryPi(), beagle(), rockchip(), amlogic(), allwinner(), tegra(), stm32())
 }
 
 // header builds the header of a row. A pin that does not parse is left out; that
@@ -71,7 +71,13 @@ func parse(text string, find lines) ([]Pin, error) {
 func numbered(chip, prefix string) lines {
 	return func(name string) (string, int, bool) {
 		digits, ok := strings.CutPrefix(name, prefix)
-		n, err := strconv.Atoi(digits)
-		return chip, n, ok && err == nil
+		n, isNumber := number(digits)
+		return chip, n, ok && isNumber
 	}
+}
+
+// number reads digits and nothing else.
+func number(s string) (int, bool) {
+	n, err := strconv.ParseUint(s, 10, 8)
+	return int(n), err == nil
 }
