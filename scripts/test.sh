@@ -2,20 +2,46 @@
 # Runs every check of the project and ends with one summary. A step that fails
 # does not keep the others from running.
 set -uo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/.." || exit 1
 
 passed=0 failed=0 summary=()
+counts=$(mktemp) # of the step's tests, by testsum
+trap 'rm -f "$counts"' EXIT
 
 step() { # NAME COMMAND...: runs, times and records one step
   local name=$1 start=$SECONDS result=ok
   shift
   printf '\n== %s\n' "$name"
+  : >"$counts"
   if "$@"; then passed=$((passed + 1)); else failed=$((failed + 1)) result=FAILED; fi
-  summary+=("$(printf '%-8s %5ds  %s' "$result" $((SECONDS - start)) "$name")")
+  summary+=("$(printf '%-8s %5ds  %s' "$result" $((SECONDS - start)) "$name")$(sed 's/^/: /' "$counts")")
 }
 
+testsum() { go run ./scripts/testsum -counts "$counts"; }
+
 tests() { # ARGUMENTS of go test; the summary counts tests and names skipped ones
-  go test -json "$@" | go run ./scripts/testsum
+  go test -json "$@" | testsum
+}
+
+# Every unit test on another architecture, as static as the programs that ship.
+# The emulator is told the oldest CPU that they are for, so that an instruction
+# which that CPU lacks ends the test. Left out are the tests of the developer's
+# machine, which ask nothing of the architecture that they are built for:
+#   .          arch_test.go runs go list and go build over the source
+#   scripts/   programs that the Makefile starts on the developer's machine
+#   test/      starts QEMU with boards of its own
+# go vet has read all of it already (scripts/lint.sh).
+emulated() { # GOARCH EMULATOR
+  local packages
+  packages=$(go list ./... | grep -vE '/mecha-agent(/(scripts|test)(/.*)?)?$') || return 1
+  (
+    export GOARCH=$1 GOARM=6 CGO_ENABLED=0 MECHA_EMULATOR=$2
+    code=0
+    # shellcheck disable=SC2086 # one word a package
+    go test -json -exec "$MECHA_EMULATOR" -vet off -tags grpcnotrace $packages || code=1
+    go test -json -exec "$MECHA_EMULATOR" -vet off -tags grpcnotrace,sim ./cmd/agent || code=1
+    exit $code
+  ) | testsum
 }
 
 generated() { # regenerating proto/ must change nothing
@@ -27,8 +53,8 @@ generated() { # regenerating proto/ must change nothing
 }
 
 tidy() {
-  go mod tidy -diff && go mod verify >/dev/null &&
-    (cd tools && go mod tidy -diff >/dev/null || { echo "tools/go.mod is not tidy" >&2; exit 1; })
+  go mod tidy -diff && go mod verify >/dev/null || return 1
+  (cd tools && go mod tidy -diff >/dev/null) || { echo "tools/go.mod is not tidy" >&2; return 1; }
 }
 
 fuzz() { # every fuzz target of the tree, for a few seconds each
@@ -51,6 +77,8 @@ step "generated code is as the generators leave it" generated
 step "go.mod and tools/go.mod are tidy" tidy
 step "tests, with the race detector" tests -race -tags grpcnotrace ./...
 step "the simulated board in the agent, with the race detector" tests -race -tags grpcnotrace,sim ./cmd/agent
+step "tests on arm64, as on a Cortex-A53" emulated arm64 "qemu-aarch64-static -cpu cortex-a53"
+step "tests on arm/v6, as on a Raspberry Pi Zero" emulated arm "qemu-arm-static -cpu arm1176"
 step "fuzzing, ${FUZZ_SECONDS:-4} s each" fuzz
 step "static binaries for arm64, armv7, armv6, amd64" make -s build
 

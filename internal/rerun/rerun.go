@@ -18,9 +18,13 @@ import (
 )
 
 // Emulator is the variable of the environment that names the emulator which runs
-// the tests, a command or its path: MECHA_EMULATOR=qemu-arm-static go test -exec
-// qemu-arm-static. It is empty where the machine runs them itself. The emulator
-// has to understand qemu-user's option -0, which sets argv[0].
+// the tests, with its arguments separated by blanks, as go test -exec takes it:
+//
+//	export MECHA_EMULATOR='qemu-arm-static -cpu arm1176'
+//	GOARCH=arm GOARM=6 go test -exec "$MECHA_EMULATOR" ./...
+//
+// It is empty where the machine runs them itself. The emulator has to understand
+// qemu-user's option -0, which sets argv[0].
 const Emulator = "MECHA_EMULATOR"
 
 // Line is the command line that starts the program of this test again with the
@@ -32,19 +36,18 @@ func Line(name string, args ...string) ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("finding the test's own program: %w", err)
 	}
-	emulator := os.Getenv(Emulator)
-	if emulator == "" {
-		return append([]string{program}, args...), nil
+	line := strings.Fields(os.Getenv(Emulator))
+	if len(line) > 0 {
+		// A test may start the line elsewhere, and without a PATH.
+		if line[0], err = exec.LookPath(line[0]); err == nil {
+			line[0], err = filepath.Abs(line[0])
+		}
+		if err != nil {
+			return nil, fmt.Errorf("finding the emulator of $%s: %w", Emulator, err)
+		}
+		line = append(line, "-0", name)
 	}
-	path, err := exec.LookPath(emulator)
-	if err != nil {
-		return nil, fmt.Errorf("finding the emulator of $%s: %w", Emulator, err)
-	}
-	// A test may start the line elsewhere, and without a PATH.
-	if path, err = filepath.Abs(path); err != nil {
-		return nil, fmt.Errorf("finding the emulator of $%s: %w", Emulator, err)
-	}
-	return append([]string{path, "-0", name, program}, args...), nil
+	return append(append(line, program), args...), nil
 }
 
 // Command is exec.CommandContext with the program of this test. What keeps it

@@ -103,7 +103,7 @@ func TestEmulator(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	emulator := filepath.Join(dir, "an emulator")
+	emulator := filepath.Join(dir, "emulator")
 	if err := os.WriteFile(emulator, []byte("#!/bin/sh\n"), 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -113,7 +113,9 @@ func TestEmulator(t *testing.T) {
 		want  []string
 	}{
 		{"", []string{program, "-v", "x"}},
-		{"an emulator", []string{emulator, "-0", "me", program, "-v", "x"}},
+		{" ", []string{program, "-v", "x"}},
+		{"emulator", []string{emulator, "-0", "me", program, "-v", "x"}},
+		{"emulator -cpu arm1176", []string{emulator, "-cpu", "arm1176", "-0", "me", program, "-v", "x"}},
 		{emulator, []string{emulator, "-0", "me", program, "-v", "x"}},
 	} {
 		t.Setenv(rerun.Emulator, tt.value)

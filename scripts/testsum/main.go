@@ -1,12 +1,13 @@
 // Testsum reads the output of go test -json and prints what a person wants of
 // it: a line a package, all that a failed test said, every skipped test with
 // its reason, and the counts. It exits with 1 when a test failed, when one was
-// skipped in CI, or when none ran.
+// skipped in CI, or when none ran. With -counts the counts go to a file too.
 package main
 
 import (
 	"bufio"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -20,13 +21,22 @@ type event struct {
 }
 
 func main() {
-	if !summarise(os.Stdin, os.Stdout, os.Getenv("CI") != "") {
+	file := flag.String("counts", "", "write the counts to this `file` as well")
+	flag.Parse()
+	counts, ok := summarise(os.Stdin, os.Stdout, os.Getenv("CI") != "")
+	if *file != "" {
+		if err := os.WriteFile(*file, []byte(counts), 0o600); err != nil {
+			fmt.Fprintln(os.Stderr, "testsum:", err)
+			ok = false
+		}
+	}
+	if !ok {
 		os.Exit(1)
 	}
 }
 
-// summarise says whether all is well.
-func summarise(in io.Reader, out io.Writer, ci bool) bool {
+// summarise returns the counts in words, and whether all is well.
+func summarise(in io.Reader, out io.Writer, ci bool) (counts string, ok bool) {
 	var passed, failed, skipped int
 	said := map[string][]string{} // by package and test
 	packageFailed := false
@@ -71,9 +81,10 @@ func summarise(in io.Reader, out io.Writer, ci bool) bool {
 			delete(said, key)
 		}
 	}
-	fmt.Fprintf(out, "tests: %d passed, %d failed, %d skipped\n", passed, failed, skipped)
+	counts = fmt.Sprintf("%d passed, %d failed, %d skipped", passed, failed, skipped)
+	fmt.Fprintln(out, "tests:", counts)
 	if ci && skipped > 0 {
 		fmt.Fprintln(out, "a test was skipped, which CI does not take")
 	}
-	return lines.Err() == nil && !packageFailed && failed == 0 && passed > 0 && !(ci && skipped > 0)
+	return counts, lines.Err() == nil && !packageFailed && failed == 0 && passed > 0 && !(ci && skipped > 0)
 }

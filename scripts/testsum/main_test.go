@@ -18,7 +18,7 @@ func TestSummarise(t *testing.T) {
 		ci, ok   bool
 		says     string
 	}{
-		{"all pass", pass, true, true, "1 passed, 0 failed, 0 skipped"},
+		{"all pass", pass, true, true, "tests: 1 passed, 0 failed, 0 skipped"},
 		{"one fails", pass + fail, false, false, "broken"},
 		{"a skip at home", pass + skip, false, true, "no TPM"},
 		{"a skip in CI", pass + skip, true, false, "1 skipped"},
@@ -27,8 +27,9 @@ func TestSummarise(t *testing.T) {
 		{"nothing ran", "", false, false, "0 passed"},
 	} {
 		var out strings.Builder
-		if ok := summarise(strings.NewReader(tt.in), &out, tt.ci); ok != tt.ok || !strings.Contains(out.String(), tt.says) {
-			t.Errorf("%s: got %v and %q", tt.name, ok, out.String())
+		counts, ok := summarise(strings.NewReader(tt.in), &out, tt.ci)
+		if ok != tt.ok || !strings.Contains(out.String(), tt.says) || !strings.Contains(out.String(), "tests: "+counts+"\n") {
+			t.Errorf("%s: got %v, %q and %q", tt.name, ok, counts, out.String())
 		}
 	}
 }
