@@ -49,7 +49,7 @@ func (h *Host) Output(c board.Chip, offset int, activeLow bool) board.Output {
 
 // Input implements board.Host. The part is called "LABEL:OFFSET".
 func (h *Host) Input(c board.Chip, offset int, activeHigh bool) board.Input {
-	return h.open(fmt.Sprintf("%s:%d", c.Label, offset), activeHigh)
+	return h.open(fmt.Sprintf("%s:%d", c.Label, offset), activeHigh).released()
 }
 
 // I2C implements board.Host. The part is called "i2c-NUMBER".
@@ -64,7 +64,7 @@ func (h *Host) LED(name, state string) board.Output {
 
 // Key implements board.Host. The part is called "key CODE of DEVICE".
 func (h *Host) Key(device string, code uint16) board.Input {
-	return h.open(fmt.Sprintf("key %d of %s", code, device), false)
+	return h.open(fmt.Sprintf("key %d of %s", code, device), false).released()
 }
 
 func (h *Host) open(name string, inverted bool) *Part {
@@ -76,9 +76,15 @@ func (h *Host) open(name string, inverted bool) *Part {
 	if old := h.parts[name]; old != nil && !old.closed {
 		h.faults = append(h.faults, fmt.Errorf("%s was opened twice", name))
 	}
-	p := &Part{level: gpio.High, name: name, Inverted: inverted, host: h, edges: make(chan struct{}, 1)}
+	p := &Part{name: name, Inverted: inverted, host: h, edges: make(chan struct{}, 1)}
 	h.parts[name] = p
 	h.opened = append(h.opened, name)
+	return p
+}
+
+// released is the level of a button that nobody holds.
+func (p *Part) released() *Part {
+	p.level = gpio.High
 	return p
 }
 
