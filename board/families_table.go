@@ -21,7 +21,7 @@ var families = []family{
 	{name: "imx8mp", match: []string{"phytec,imx8mp-phy**"}, sheet: "https://www.phytec.com/product/phycore-imx8m-plus/"},
 	{name: "imx8mp", match: []string{"variscite,var-som-mx8mp**"}, sheet: "https://variwiki.com/index.php?title=VAR-SOM-MX8M-PLUS"},
 	{name: "imx8mp", match: []string{"tq,imx8mp-**"}, sheet: "https://www.tq-group.com/en/products/tq-embedded/arm-architecture/tqma8mpxl/"},
-	{name: "imx8mp", match: []string{"solidrun,imx8mp-**", "solidrun,hummingboard-imx8mp**"}, sheet: "https://www.solid-run.com/embedded-industrial-iot/nxp-imx8-family/imx8m-som/"},
+	{name: "imx8mp", match: []string{"solidrun,imx8mp-**"}, sheet: "https://www.solid-run.com/embedded-industrial-iot/nxp-imx8-family/imx8m-som/"},
 	{name: "imx8mp", match: []string{"kontron,imx8mp-**"}, sheet: "https://docs.kontron-electronics.de/"},
 	{name: "imx8mp", match: []string{"dmo,imx8mp-**"}, sheet: "https://www.data-modul.com/"},
 	{name: "imx8mp", match: []string{"dh,imx8mp-**"}, sheet: "https://wiki.dh-electronics.com/"},
