@@ -48,6 +48,9 @@ func (c *console) Show(v View, now time.Time) error {
 	return nil
 }
 
+// Sleep does nothing: what was written stays.
+func (c *console) Sleep() error { return nil }
+
 // Close writes nothing: the console is not ours.
 func (c *console) Close() error { return nil }
 

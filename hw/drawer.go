@@ -31,6 +31,14 @@ func (s *drawerScreen) Show(v View, now time.Time) error {
 	return nil
 }
 
+// Sleep switches the display off; the next Show switches it on.
+func (s *drawerScreen) Sleep() error {
+	if err := s.d.Halt(); err != nil {
+		return fmt.Errorf("switching off %s: %w", s.d, err)
+	}
+	return nil
+}
+
 // Close blanks the display.
 func (s *drawerScreen) Close() error {
 	if err := s.closer(); err != nil {

@@ -3,7 +3,14 @@
 // knows neither which board it runs on nor what the view is about.
 package hw
 
-import "time"
+import (
+	"errors"
+	"time"
+)
+
+// ErrAbsent is what a Screen wraps when nothing is there and nobody said that
+// there would be: a panel tries again, and does not complain.
+var ErrAbsent = errors.New("not connected")
 
 // Mode is what the panel is to say.
 type Mode uint8
@@ -16,6 +23,7 @@ const (
 	ModeWorking             // claimed; the certificate is on its way
 	ModeDone                // the machine has its identity
 	ModeFailed              // it failed; Error and Hint say why
+	ModeReset               // the button is held since Made; from Expires on, letting go removes the identity
 )
 
 // View is the content of a panel. Every display makes of it what fits.
@@ -36,6 +44,9 @@ type View struct {
 // means that the display could not be written to.
 type Screen interface {
 	Show(v View, now time.Time) error
+	// Sleep makes the display dark until the next Show. What has no light of its own
+	// does nothing.
+	Sleep() error
 	// Close blanks the display and frees the bus.
 	Close() error
 }

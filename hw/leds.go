@@ -67,6 +67,8 @@ var patterns = [...]pattern{
 	// failed. After ten minutes the two are lit and steady: it failed, and nobody
 	// has come. (On a panel of one line that is dark, never what "done" is.)
 	ModeFailed: {steps: []step{{0b10101, 1}, {0b01010, 1}}, limit: failedBlinks, rest: 0b01010},
+	// All blink quickly: letting the button go removes the identity.
+	ModeReset: {steps: []step{{0b11111, 1}, {0b00000, 1}}},
 }
 
 // LEDs shows views on five lines and a strobe. A nil *LEDs does nothing.

@@ -152,6 +152,7 @@ var words = [...]struct {
 	ModeWorking: {"Working", "Fetching the certificate"},
 	ModeDone:    {"Done", "This machine has its identity"},
 	ModeFailed:  {"Failed", "It did not work"},
+	ModeReset:   {"Reset", "Let go to remove the identity"},
 }
 
 // title returns the mode in a word.

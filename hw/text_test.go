@@ -174,7 +174,7 @@ func TestLeft(t *testing.T) {
 // TestTables: every mode has its words and its pattern, and an unknown one harms
 // nobody.
 func TestTables(t *testing.T) {
-	if len(words) != int(ModeFailed)+1 || len(patterns) != len(words) {
+	if len(words) != int(ModeReset)+1 || len(patterns) != len(words) {
 		t.Fatalf("%d words, %d patterns", len(words), len(patterns))
 	}
 	for m := range Mode(len(words)) {

@@ -23,6 +23,7 @@ type Screen struct {
 	shown  []Shown
 	err    error
 	closed int
+	slept  int
 	late   int // Show after Close
 	busy   bool
 	twice  bool // two calls at a time
@@ -64,6 +65,21 @@ func (s *Screen) Show(v hw.View, now time.Time) error {
 	}
 	s.shown = append(s.shown, Shown{v, now, s.err})
 	return s.err
+}
+
+// Sleep remembers that the screen was made dark.
+func (s *Screen) Sleep() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.slept++
+	return s.err
+}
+
+// Sleeps returns how often the screen was made dark.
+func (s *Screen) Sleeps() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.slept
 }
 
 // Close remembers that the screen was closed.
