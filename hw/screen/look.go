@@ -100,7 +100,9 @@ func (s *Screen) silent(err error) bool {
 	return false
 }
 
-// guess returns the controller that is the most common at an address.
+// guess returns the controller that is the most common at an address: a PCF8574 is
+// at 0x20 to 0x27, a PCF8574A at 0x38 to 0x3F, an HT16K33 at 0x70 to 0x77. Of the
+// LCDs the small one is taken, whose picture is whole on the large one as well.
 //
 // An SH1106 would show an SSD1306's picture two columns to the left. The low four
 // bits of its status byte tell them apart: 8 on an SH1106, 3 or 6 on an SSD1306.
@@ -108,7 +110,12 @@ func (s *Screen) silent(err error) bool {
 // of ss_oled (https://github.com/bitbank2/ss_oled). Any other value is taken for
 // the more common chip.
 func guess(addr uint16, status byte) string {
-	if status&0x0F == 0x08 {
+	switch {
+	case addr >= 0x70:
+		return "ht16k33"
+	case addr&^0x07 == 0x20, addr&^0x07 == 0x38 && addr != 0x3C && addr != 0x3D:
+		return "hd44780-16x2"
+	case status&0x0F == 0x08:
 		return "sh1106-128x64"
 	}
 	return "ssd1306-128x64"

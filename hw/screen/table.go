@@ -1,6 +1,7 @@
 package screen
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -22,7 +23,31 @@ type Controller struct {
 }
 
 // controllers is the table.
-var controllers = oleds()
+var controllers = append(oleds(),
+	lcdRow(16, []byte{0x00, 0x40}),
+	lcdRow(20, []byte{0x00, 0x40, 0x14, 0x54}), // rows 2 and 3 go on where 0 and 1 end
+	Controller{
+		Name: "ht16k33", Width: htDigits, Height: 1, Unit: "characters",
+		Addresses: []uint16{0x70}, // without a bridge on A0 to A2
+		Sheet:     "https://cdn-shop.adafruit.com/datasheets/ht16K33v110.pdf",
+		open: func(bus i2c.Bus, addr uint16) (hw.Screen, error) {
+			return &segments{dev: i2c.Dev{Bus: bus, Addr: addr}}, nil
+		},
+	},
+)
+
+// lcdRow is an HD44780 behind a PCF8574, or a PCF8574A, whose three address
+// bridges are open.
+func lcdRow(columns int, rows []byte) Controller {
+	return Controller{
+		Name: fmt.Sprintf("hd44780-%dx%d", columns, len(rows)), Width: columns, Height: len(rows), Unit: "characters",
+		Addresses: []uint16{0x27, 0x3F},
+		Sheet:     "https://www.sparkfun.com/datasheets/LCD/HD44780.pdf",
+		open: func(bus i2c.Bus, addr uint16) (hw.Screen, error) {
+			return &lcd{dev: i2c.Dev{Bus: bus, Addr: addr}, columns: columns, rows: rows}, nil
+		},
+	}
+}
 
 // oleds returns the rows of package oled. Their address is selected by a
 // resistor on the back of the module (SSD1306 data sheet, section 8.1.5).
