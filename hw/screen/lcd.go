@@ -73,7 +73,7 @@ func (l *lcd) Show(v hw.View, now time.Time) error {
 func (l *lcd) start() error {
 	l.dark, l.light = true, 0
 	for _, wait := range [...]time.Duration{4100 * time.Microsecond, 100 * time.Microsecond, 100 * time.Microsecond} {
-		if err := l.write(l.nibble(nil, 0x30)); err != nil {
+		if err := l.write(l.nibble([]byte{0x30}, 0x30)); err != nil { // RS first, then the pulse
 			return err
 		}
 		time.Sleep(wait)
