@@ -159,7 +159,8 @@ func failure(v View, lead string, cols, n int) []string {
 type codeSetting struct {
 	rows   []string // a row's groups, divided by blanks when there is a gap
 	sx, sy int
-	gap    int // rows of pixels between rows
+	gap    int  // rows of pixels between rows
+	text   bool // no size fits: set as text, and cut off where it must be
 }
 
 // groupGap is the width of the gap between groups, in dots, next to the dot that
@@ -194,7 +195,7 @@ func fitCode(r image.Rectangle, groups []string) (best codeSetting) {
 		}
 	}
 	if best.rows == nil { // too long for any size: as text, as much as there is
-		best = codeSetting{rows: fit(strings.Join(groups, ""), columns(r.Dx(), 1), r.Dy()/8), sx: 1, sy: 1, gap: 1}
+		best = codeSetting{rows: fit(strings.Join(groups, ""), columns(r.Dx(), 1), r.Dy()/8), sx: 1, sy: 1, gap: 1, text: true}
 	}
 	return best
 }

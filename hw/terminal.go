@@ -17,10 +17,11 @@ type terminal struct {
 	view          View          // that it shows
 }
 
-// terminalRow is a row of text in one colour.
+// terminalRow is a row of text in one colour, with a row of a QR code behind it.
 type terminalRow struct {
 	sgr  string // parameters of a colour, empty for none
 	text string // without control characters
+	qr   string // always the same for the same view
 }
 
 // Control sequences (ECMA-48; the private ones, and the choice of UTF-8, from
@@ -56,16 +57,18 @@ func (t *terminal) Show(v View, now time.Time) error {
 	case t.shown == nil:
 		b.WriteString(useUTF8 + hideCursor + clearAll)
 		for y, row := range rows {
-			t.span(&b, y, 0, row.sgr, row.text)
+			if row.text+row.qr != "" {
+				t.whole(&b, y, row, "")
+			}
 		}
 	case v != t.view:
 		for y, row := range rows {
-			t.whole(&b, y, row)
+			t.whole(&b, y, row, clearRow)
 		}
 	default:
 		for y, row := range rows {
 			if old := t.shown[y]; row.sgr != old.sgr {
-				t.whole(&b, y, row)
+				t.whole(&b, y, row, clearRow)
 			} else if from, text := difference(old.text, row.text); text != "" {
 				t.span(&b, y, from, row.sgr, text)
 			}
@@ -81,25 +84,19 @@ func (t *terminal) Show(v View, now time.Time) error {
 	return nil
 }
 
-// whole writes a row and clears what is behind it.
-func (t *terminal) whole(b *strings.Builder, y int, row terminalRow) {
+// whole writes a row, and then what clears the rest of it.
+func (t *terminal) whole(b *strings.Builder, y int, row terminalRow, rest string) {
 	fmt.Fprintf(b, "\x1b[%dH", y+1)
 	t.paint(b, row.sgr, row.text)
-	if utf8.RuneCountInString(row.text) < t.columns { // else it would clear the last character
-		b.WriteString(clearRow)
+	t.paint(b, whiteOnBlack, row.qr)
+	if utf8.RuneCountInString(row.text+row.qr) < t.columns { // else it would clear the last character
+		b.WriteString(rest)
 	}
 }
 
 // span writes text from a column on.
 func (t *terminal) span(b *strings.Builder, y, x int, sgr, text string) {
-	if text == "" {
-		return
-	}
-	if x == 0 {
-		fmt.Fprintf(b, "\x1b[%dH", y+1)
-	} else {
-		fmt.Fprintf(b, "\x1b[%d;%dH", y+1, x+1)
-	}
+	fmt.Fprintf(b, "\x1b[%d;%dH", y+1, x+1)
 	t.paint(b, sgr, text)
 }
 

@@ -37,7 +37,7 @@ type terminalPage []terminalRow
 
 func (p *terminalPage) add(sgr string, texts ...string) {
 	for _, s := range texts {
-		*p = append(*p, terminalRow{sgr, s})
+		*p = append(*p, terminalRow{sgr: sgr, text: s})
 	}
 }
 
@@ -63,9 +63,16 @@ func codePage(v View, columns, rows int, now time.Time) terminalPage {
 
 	var p terminalPage
 	p.add(yellow, fit(v.Mode.title()+": "+v.step(), width, 1)...)
-	p.add("", "")
-	// Letters of double size, if what stands below leaves room for them.
-	p.add(bold, largeCode(groups(plain(v.Code)), width, min(9, max(4, rows-len(p)-len(below))))...)
+	code := largeCode(groups(plain(v.Code)), width, max(0, min(9, rows-2-len(below))))
+	if code == nil && words != "" { // in two rows, with nothing between them and the time
+		code, below = largeCode(groups(plain(v.Code)), width, rows-2), below[1:2]
+	} else {
+		p.add("", "")
+	}
+	if code == nil {
+		code = wrap(strings.Join(groups(plain(v.Code)), " "), width)
+	}
+	p.add(bold, code...)
 	p = append(p, below...)
 	if side != nil {
 		p = p.beside(side, width)
@@ -73,15 +80,14 @@ func codePage(v View, columns, rows int, now time.Time) terminalPage {
 	return p
 }
 
-// beside puts a block of rows to the right of a page. The rows of both keep the
-// colour of the left one.
+// beside puts the rows of a QR code to the right of a page.
 func (p terminalPage) beside(block []string, column int) terminalPage {
 	for len(p) < len(block) {
 		p.add("", "")
 	}
 	for y, s := range block {
-		fill := max(0, column+1-len([]rune(p[y].text)))
-		p[y].text += strings.Repeat(" ", fill) + s
+		p[y].text += strings.Repeat(" ", max(0, column+1-len([]rune(p[y].text))))
+		p[y].qr = s
 	}
 	return p
 }
@@ -105,10 +111,13 @@ func sideQR(url string, columns, rows int) []string {
 }
 
 // largeCode draws the groups of a code as large as they go, at most so many rows
-// high.
+// high; nil when no size fits.
 func largeCode(groups []string, columns, rows int) []string {
 	r := image.Rect(0, 0, columns, 2*rows)
 	s := fitCode(r, groups)
+	if s.text {
+		return nil
+	}
 	r.Max.X = 0
 	for _, row := range s.rows {
 		r.Max.X = max(r.Max.X, rowDots(row)*s.sx)
@@ -135,7 +144,11 @@ func imageRows(img *image1bit.VerticalLSB) (rows []string) {
 // wordPage shows everything that is not a standing code.
 func wordPage(v View, columns, rows int, now time.Time) terminalPage {
 	var p terminalPage
-	p.add(modeColour(v.Mode), large(v.Mode.title())...)
+	if title := v.Mode.title(); len(title)*advance(1)-1 <= columns {
+		p.add(modeColour(v.Mode), large(title)...)
+	} else {
+		p.add(modeColour(v.Mode), title)
+	}
 	p.add("", "")
 	room := rows - len(p)
 	switch {
