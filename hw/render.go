@@ -23,10 +23,31 @@ func Render(v View, size image.Rectangle, now time.Time) image.Image {
 	}
 	if code := plain(v.Code); v.Mode == ModeCode && code != "" {
 		drawCode(c, l, code, v, now)
+	} else if v.Mode == ModeReset {
+		drawReset(c, l, v, now)
 	} else {
 		drawWords(c, l, v)
 	}
 	return img
+}
+
+// drawReset draws how much longer the button has to be held, with a bar at the
+// bottom that grows.
+func drawReset(c canvas, l layout, v View, now time.Time) {
+	at, lead := l.body, v.Mode.title()+": "
+	if l.title > 0 {
+		c.text(image.Point{}, v.Mode.title(), l.title)
+	}
+	cols := columns(at.Dx(), 1)
+	if l.title > 0 || cols < 20 {
+		lead = ""
+	}
+	words, part := v.hold(now)
+	place := at
+	place.Min.Y = place.Max.Y - l.code.bar.Dy()
+	at.Max.Y = place.Min.Y
+	c.bar(place, part)
+	c.lines(at, fit(lead+words, cols, l.linesIn(at)), l.pitch)
 }
 
 // drawCode draws a standing code, its QR code where that fits, and its end.
