@@ -135,17 +135,6 @@ func (t *deviceTree) walk(name string, depth int) {
 	}
 }
 
-// all returns the nodes that want holds for.
-func (t *deviceTree) all(want func(node) bool) []node {
-	var list []node
-	for _, n := range t.nodes {
-		if want(n) {
-			list = append(list, n)
-		}
-	}
-	return list
-}
-
 // find returns a node by its path.
 func (t *deviceTree) find(name string) (node, bool) {
 	i := slices.IndexFunc(t.nodes, func(n node) bool { return n.path == name })

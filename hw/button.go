@@ -1,17 +1,27 @@
 package hw
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"periph.io/x/conn/v3/gpio"
 )
 
-// Press is a press of the button.
-type Press struct {
-	Held time.Duration // from the first contact to the release
+// ButtonConfig is what a Button is made of.
+type ButtonConfig struct {
+	Pin  gpio.PinIn    // low while the button is down; its pull-up is asked for. nil: a board without a button
+	Hold time.Duration // from the first contact to GestureArmed; 5 s when not positive, 2 s at least
+	Do   func(Event)   // is told of gestures, one after the other; it must return soon. nil: nobody is
+	Log  *slog.Logger  // nil: no log
 }
+
+const (
+	defaultHold = 5 * time.Second
+	leastHold   = 2 * holdFrom // who presses a bit long must not remove an identity
+)
 
 const (
 	// debounce is how long a contact must be quiet to count. Push buttons bounce
@@ -21,7 +31,8 @@ const (
 	// floats.
 	noise = time.Second
 	// longWait bounds one wait for an edge on a pin whose Halt interrupts it,
-	// shortWait on one that would hold Button up when ctx ends.
+	// shortWait on one that would hold Run up when ctx ends. A line that works for
+	// shortWait works.
 	longWait  = time.Hour
 	shortWait = time.Second
 	// How Button finds out which of them a pin is: it halts a wait of probeWait
@@ -29,99 +40,241 @@ const (
 	probeWait  = 200 * time.Millisecond
 	probeHalt  = 20 * time.Millisecond
 	probeTries = 3
-	// haltAgain is the time from one Halt to the next until Button has ended.
+	// haltAgain is the time from one Halt to the next until Run has ended.
 	haltAgain = 10 * time.Millisecond
+	// leastWait is the shortest wait for an edge: pins differ in what 0 means. Clocks
+	// of different grain make a wait shorter by no more than this.
+	leastWait = time.Millisecond
 )
 
-// Button calls handle for every press of the button on pin, when it is released,
-// until ctx ends; then it returns nil. The button pulls the line to ground; pin's
-// pull-up is asked for. A button that is held down (or shorted) at the start
-// counts from its release on. handle must return soon: presses during it are lost.
+// Button is a push button, from which it makes gestures. A nil *Button is one that
+// nobody presses.
+type Button struct {
+	pin    gpio.PinIn
+	outage *outage
+	finger finger
+
+	// Of Run alone.
+	longest time.Duration // of one wait
+	opened  time.Time     // when the line was taken
+}
+
+// NewButton returns a button that is watched once Run is called.
+func NewButton(c ButtonConfig) *Button {
+	if c.Hold <= 0 {
+		c.Hold = defaultHold
+	}
+	if c.Do == nil {
+		c.Do = func(Event) {}
+	}
+	return &Button{pin: c.Pin, outage: newOutage(c.Log, "the button"),
+		finger: finger{hold: max(c.Hold, leastHold), do: c.Do}}
+}
+
+// Trouble returns why the button cannot be watched just now, and in brackets what
+// can be done about it; "" when it can.
+func (b *Button) Trouble() string {
+	if b == nil {
+		return ""
+	}
+	return b.outage.trouble()
+}
+
+// Run watches the button until ctx ends, and returns nil. A button that is held
+// down (or shorted) at the start does nothing until it is released. A line that
+// cannot be had or goes away does not end it: it is tried again after a second,
+// doubling up to a minute, which is logged once, as is that it works again. Call
+// Run once.
 //
-// Between presses it sleeps. periph's WaitForEdge knows no context; what can end
-// it is the pin's Halt, which does so for lines of gpioioctl (and for the
-// simulated board's), but not for those of sysfs, where it switches the edges
-// off. No interface tells, so Button tries it once at the start. Where Halt
-// interrupts, Button wakes once an hour and ends at once with ctx; elsewhere it
-// wakes every second, and ends at the latest a second after ctx.
-//
-// A nil pin is a board without a button: Button waits for ctx to end.
-func Button(ctx context.Context, pin gpio.PinIn, handle func(Press)) error {
-	if pin == nil {
+// Between presses it sleeps; while the button is down it wakes when that begins to
+// mean something else. periph's WaitForEdge knows no context; what can end it is
+// the pin's Halt, which does so for lines of board/host (and for the simulated
+// board's), but not for those of sysfs, where it switches the edges off. No
+// interface tells, so Run tries it at the start. Where Halt interrupts, Run wakes
+// once an hour and ends at once with ctx; elsewhere it wakes every second, and
+// ends at the latest a second after ctx.
+func (b *Button) Run(ctx context.Context) error {
+	if b == nil || b.pin == nil {
 		<-ctx.Done()
 		return nil
 	}
-	if err := pin.In(gpio.PullUp, gpio.BothEdges); err != nil {
-		return fmt.Errorf("watching the button on %s: %w", pin.Name(), err)
+	ended := make(chan struct{})
+	defer close(ended)
+	stop := context.AfterFunc(ctx, func() { halt(b.pin, ended) })
+	defer stop()
+	for ctx.Err() == nil {
+		err := b.open(ctx)
+		if err == nil {
+			err = b.watch(ctx)
+		}
+		if ctx.Err() != nil {
+			break
+		}
+		b.finger.saw(isLost, time.Now())
+		b.outage.note(err)
+		rest(ctx, b.outage.retry)
+	}
+	return nil
+}
+
+// deafError is what a line does that is taken and yet tells of no edges.
+type deafError struct{ pin string }
+
+func (e deafError) Error() string { return "line " + e.pin + " tells of no edges" }
+
+// noisyError is what a line does that is never quiet.
+type noisyError struct{ pin string }
+
+func (e noisyError) Error() string { return "line " + e.pin + " does not come to rest" }
+
+// Hint returns what a person can do about it.
+func (e noisyError) Hint() string {
+	return "a line without a pull-up resistor floats: is the button connected, and to this line?"
+}
+
+// open takes the line and finds out what it can do.
+func (b *Button) open(ctx context.Context) error {
+	if err := b.take(); err != nil {
+		return err
 	}
 	// The first wait readies a gpioioctl line for Halt and empties it of edges
 	// from before, of which the kernel keeps 16.
-	for i := 0; i < 16 && pin.WaitForEdge(time.Millisecond); i++ {
+	for i := 0; i < 16 && b.pin.WaitForEdge(leastWait); i++ {
 	}
-	stuck := pin.Read() == gpio.Low
-	w := waiter{pin: pin, longest: shortWait}
-	if interruptible(ctx, pin) {
-		w.longest = longWait
+	if b.pin.Read() == gpio.High {
+		b.finger.saw(goesUp, time.Now())
+	}
+	interrupts, err := b.interruptible(ctx)
+	if err != nil {
+		return cmp.Or(b.take(), err) // the line says best why
+	}
+	b.longest = shortWait
+	if interrupts {
+		b.longest = longWait
 	}
 	// Once more, for the pins whose Halt has switched the edges off.
-	if err := pin.In(gpio.PullUp, gpio.BothEdges); err != nil {
-		return fmt.Errorf("watching the button on %s: %w", pin.Name(), err)
-	}
-	ended := make(chan struct{})
-	defer close(ended)
-	stop := context.AfterFunc(ctx, func() { halt(pin, ended) })
-	defer stop()
+	return b.take()
+}
 
-	var down time.Time // zero while the button is up
-	switch low := pin.Read() == gpio.Low; {
-	case stuck:
-		stuck = low
-	case low: // pressed just now
-		down = time.Now()
+// take asks for the line.
+func (b *Button) take() error {
+	b.opened = time.Now()
+	if err := b.pin.In(gpio.PullUp, gpio.BothEdges); err != nil {
+		return fmt.Errorf("watching %s: %w", b.pin.Name(), err)
 	}
+	return nil
+}
+
+// watch follows the line until ctx ends or the line does.
+func (b *Button) watch(ctx context.Context) error {
+	edge, lasted := true, false
+	at := time.Now()
 	for ctx.Err() == nil {
-		edge, at := w.edge(ctx)
-		if edge {
-			settle(ctx, pin)
+		down, alive, err := b.look(ctx, edge)
+		if err != nil {
+			return err
 		}
-		if ctx.Err() != nil {
-			return nil
+		if alive {
+			if lasted {
+				b.outage.note(nil)
+			}
+			b.finger.level(down, at)
+			edge, alive = b.wait(b.patience())
+			at, lasted = time.Now(), true
 		}
-		// The level counts, not the number of edges: some of a bouncing contact
-		// are lost when the kernel's queue is full. The last change is not: an edge
-		// that comes after the one that was taken ends the next wait at once,
-		// however long that may be.
-		switch low := pin.Read() == gpio.Low; {
-		case stuck:
-			stuck = low
-		case low && down.IsZero():
-			down = at
-		case !low && !down.IsZero():
-			handle(Press{Held: at.Sub(down)})
-			down = time.Time{}
+		if !alive && ctx.Err() == nil {
+			if err := b.retake(); err != nil {
+				return err
+			}
+			edge, at, lasted = true, time.Now(), false
 		}
 	}
 	return nil
 }
 
-// interruptible finds out whether pin's Halt ends a WaitForEdge, by doing it. An
-// edge in between tells nothing: it tries again then.
-func interruptible(ctx context.Context, pin gpio.PinIn) bool {
-	for i := 0; i < probeTries && ctx.Err() == nil; i++ {
-		halted := make(chan struct{})
-		t := time.AfterFunc(probeHalt, func() { pin.Halt(); close(halted) })
-		start := time.Now()
-		edge := pin.WaitForEdge(probeWait)
-		took := time.Since(start)
-		before := t.Stop() // it returned on its own, as a line does that is gone
-		if !before {
-			<-halted
+// retake takes a line again that has given up early. That is how it says that it is
+// gone, but it may be no more than a hitch: who holds the button goes on. The second
+// time in a row it is gone.
+func (b *Button) retake() error {
+	if time.Since(b.opened) < shortWait {
+		return deafError{b.pin.Name()}
+	}
+	if err := b.take(); err != nil {
+		return err
+	}
+	if b.finger.isDown() && b.pin.Read() == gpio.High {
+		b.finger.saw(isLost, time.Now()) // when was it let go, and was it?
+	}
+	return nil
+}
+
+// look returns whether the button is down. After an edge, or when the level is not
+// the one that is known, the line must be quiet first. alive is false when the line
+// has given up.
+//
+// The level counts, not the number of edges: some of a bouncing contact are lost
+// when the kernel's queue is full. The last change is not: an edge that comes after
+// the one that was taken ends the next wait at once.
+func (b *Button) look(ctx context.Context, edge bool) (down, alive bool, err error) {
+	down = b.pin.Read() == gpio.Low
+	if !edge && down == b.finger.isDown() {
+		return down, true, nil
+	}
+	for end := time.Now().Add(noise); ctx.Err() == nil; {
+		// Before the wait: a line that is gone reads as released, and does not wait.
+		down = b.pin.Read() == gpio.Low
+		edge, alive = b.wait(debounce)
+		if !edge {
+			return down, alive, nil
 		}
-		if !edge && !before && took < (probeHalt+probeWait)/2 {
-			return true
+		if !time.Now().Before(end) {
+			return false, true, noisyError{b.pin.Name()}
 		}
 	}
-	return false
+	return false, false, nil
+}
+
+// patience is how long to wait for an edge.
+func (b *Button) patience() time.Duration {
+	d := b.longest
+	if b.outage.broken() {
+		d = shortWait // then it is known to work again
+	}
+	if at, ok := b.finger.next(); ok {
+		d = min(d, max(leastWait, time.Until(at)))
+	}
+	return d
+}
+
+// wait waits for an edge for d. The line is not alive when it has given up before
+// that.
+func (b *Button) wait(d time.Duration) (edge, alive bool) {
+	start := time.Now()
+	edge = b.pin.WaitForEdge(d)
+	return edge, edge || time.Since(start) >= d-leastWait
+}
+
+// interruptible finds out whether the pin's Halt ends a WaitForEdge, by doing it. An
+// edge in between tells nothing: it tries again then. An error means that the line
+// does not wait at all.
+func (b *Button) interruptible(ctx context.Context) (bool, error) {
+	for i := 0; i < probeTries && ctx.Err() == nil; i++ {
+		halted := make(chan struct{})
+		t := time.AfterFunc(probeHalt, func() { b.pin.Halt(); close(halted) })
+		start := time.Now()
+		edge, alive := b.wait(probeWait)
+		took := time.Since(start)
+		switch {
+		case !t.Stop(): // it was halted
+			<-halted
+			if !edge && took < (probeHalt+probeWait)/2 {
+				return true, nil
+			}
+		case !alive:
+			return false, deafError{b.pin.Name()}
+		}
+	}
+	return false, nil
 }
 
 // halt ends the wait for an edge. Once is not enough: a gpioioctl line forgets a
@@ -135,42 +288,6 @@ func halt(pin gpio.PinIn, ended <-chan struct{}) {
 		case <-ended:
 			return
 		case <-t.C:
-		}
-	}
-}
-
-// waiter waits for edges.
-type waiter struct {
-	pin     gpio.PinIn
-	longest time.Duration // of one wait
-	pause   time.Duration // the last one after a wait that gave up early
-}
-
-// edge waits for an edge, at most for w.longest, and returns when it was. A pin
-// that gives up early, as a line that was taken away does, is asked again after a
-// pause of a second, which doubles up to an hour.
-func (w *waiter) edge(ctx context.Context) (edge bool, at time.Time) {
-	start := time.Now()
-	edge = w.pin.WaitForEdge(w.longest)
-	if edge || time.Since(start) >= w.longest {
-		w.pause = 0
-		return edge, time.Now()
-	}
-	w.pause = min(max(shortWait, 2*w.pause), longWait)
-	t := time.NewTimer(w.pause)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-	case <-t.C:
-	}
-	return false, time.Now()
-}
-
-// settle waits until the line has been quiet for the debounce time.
-func settle(ctx context.Context, pin gpio.PinIn) {
-	for end := time.Now().Add(noise); time.Now().Before(end) && ctx.Err() == nil; {
-		if !pin.WaitForEdge(debounce) {
-			return
 		}
 	}
 }

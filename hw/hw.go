@@ -26,6 +26,16 @@ const (
 	ModeReset               // the button is held since Made; from Expires on, letting go removes the identity
 )
 
+var modeNames = [...]string{"idle", "waiting", "code", "working", "done", "failed", "reset"}
+
+// String names the mode in lower case: "idle".
+func (m Mode) String() string {
+	if int(m) >= len(modeNames) {
+		return "unknown"
+	}
+	return modeNames[m]
+}
+
 // View is the content of a panel. Every display makes of it what fits.
 type View struct {
 	Mode      Mode

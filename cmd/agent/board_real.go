@@ -5,12 +5,13 @@ package main
 import (
 	"context"
 	"io/fs"
+	"log/slog"
 
 	"github.com/mecha-org/mecha-agent/board"
 	"github.com/mecha-org/mecha-agent/settings"
 )
 
 // openBoard returns the machine that this process runs on.
-func openBoard(_ context.Context, root fs.FS, c settings.Hardware) (board.Board, error) {
-	return detectBoard(root, c)
+func openBoard(ctx context.Context, root fs.FS, c settings.Agent, log *slog.Logger) (board.Board, error) {
+	return openMachine(ctx, root, c, log)
 }

@@ -1,0 +1,101 @@
+package hw
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+)
+
+// How long a part that failed is left alone: doubling from the first to the last.
+const (
+	firstRetry = time.Second
+	lastRetry  = time.Minute
+)
+
+// outage follows a part through failure and recovery. One goroutine notes; any
+// may ask for the trouble.
+type outage struct {
+	log    *slog.Logger
+	part   string
+	retry  time.Duration // until the next try; 0 while the part works
+	absent bool          // it failed with ErrAbsent, which is no fault
+
+	mu   sync.Mutex
+	line string // what trouble returns
+}
+
+// newOutage returns the outage of a part that works. A nil log is none.
+func newOutage(log *slog.Logger, part string) *outage {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	return &outage{log: log, part: part}
+}
+
+// note takes the result of a try, logs it when it is news, and says whether it
+// was a failure.
+func (o *outage) note(err error) (failed bool) {
+	was, wasAbsent := o.broken(), o.absent
+	o.absent = errors.Is(err, ErrAbsent)
+	switch {
+	case err == nil && !was:
+		return false
+	case err == nil:
+		o.retry = 0
+		o.say(wasAbsent, slog.LevelInfo, "panel works again", nil)
+	case was && o.absent == wasAbsent:
+		o.retry = min(2*o.retry, lastRetry)
+	default:
+		o.retry = firstRetry
+		o.say(o.absent, slog.LevelWarn, "panel failed, trying again", err)
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.line = ""
+	if err != nil && !o.absent {
+		o.line = o.part + ": " + withHint(err)
+	}
+	return err != nil
+}
+
+// say logs, for those who debug alone when quiet.
+func (o *outage) say(quiet bool, level slog.Level, text string, err error) {
+	if quiet {
+		level = slog.LevelDebug
+	}
+	args := []any{"part", o.part}
+	if err != nil {
+		args = append(args, "error", withHint(err))
+	}
+	o.log.Log(context.Background(), level, text, args...)
+}
+
+func (o *outage) broken() bool { return o.retry > 0 }
+
+// trouble returns what is wrong in a line, "" when nothing is.
+func (o *outage) trouble() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.line
+}
+
+// withHint returns what err says, and in brackets what a person can do about it.
+func withHint(err error) string {
+	var h interface{ Hint() string }
+	if errors.As(err, &h) && h.Hint() != "" {
+		return err.Error() + " (" + h.Hint() + ")"
+	}
+	return err.Error()
+}
+
+// rest waits for d, or for ctx to end.
+func rest(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	}
+}
