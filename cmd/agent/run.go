@@ -44,7 +44,8 @@ func (a *app) runCommand() *cobra.Command {
 // daemon is the data flow: settings, board, keystore, identity, panel, gateway,
 // exchange, and the service that other programs ask.
 func (a *app) daemon(ctx context.Context, cfg settings.Agent, log *slog.Logger) error {
-	machine, err := openBoard(ctx, a.root, cfg, log)
+	restoreLights(cfg, log)
+	machine, err := openBoard(ctx, a.root, cfg)
 	if err != nil {
 		return fmt.Errorf("finding the board: %w", err)
 	}
