@@ -99,11 +99,11 @@ func (b *busList) alias(node string) string {
 // want asks for.
 func (b *busList) all(want func(alias, node string) bool) []Bus {
 	for _, n := range b.t.nodes {
-		alias := b.alias(n.path)
-		if number := b.t.aliasNumber(n.path, b.stem); !b.bus(n) && number < 0 || b.seen[n.path] || n.off && alias == "" && !want(alias, n.path) {
+		alias, number := b.alias(n.path), b.t.aliasNumber(n.path, b.stem)
+		if number < 0 && !b.bus(n) || b.seen[n.path] || n.off && alias == "" && !want(alias, n.path) {
 			continue
 		}
-		b.list = append(b.list, Bus{Number: b.t.aliasNumber(n.path, b.stem), Node: n.path, Alias: alias})
+		b.list = append(b.list, Bus{Number: number, Node: n.path, Alias: alias})
 	}
 	slices.SortStableFunc(b.list, func(x, y Bus) int {
 		// Unknown numbers last.

@@ -137,49 +137,6 @@ func TestWireByName(t *testing.T) {
 	}
 }
 
-// TestWireWithoutLabels: where Detect could not tell the labels, the host's controllers
-// are the same ones, and no line is there twice.
-func TestWireWithoutLabels(t *testing.T) {
-	lines := []board.Line{{Name: "P9_12 [gpio1_28]"}}
-	b := board.Board{Chips: []board.Chip{{Device: "/dev/gpiochip0", Lines: lines}}}
-	h := &hosttest.Host{Controllers: []board.Chip{{Device: "/dev/gpiochip0", Label: "gpio-0-31", Lines: lines}}}
-	if err := b.Wire(t.Context(), board.Wiring{Button: board.ButtonWiring{Line: "P9_12"}}, h); err != nil {
-		t.Fatal(err)
-	}
-	if len(b.Chips) != 1 || b.Chips[0].Label != "gpio-0-31" {
-		t.Errorf("controllers %+v", b.Chips)
-	}
-}
-
-// TestWireSameLabel: two expanders of one kind have one label, and different lines.
-func TestWireSameLabel(t *testing.T) {
-	expanders := []board.Chip{
-		{Device: "/dev/gpiochip1", Label: "mcp23017", Lines: []board.Line{{Name: "A"}, {}}},
-		{Device: "/dev/gpiochip2", Label: "mcp23017", Lines: []board.Line{{Name: "B"}, {}}},
-	}
-	wire := func(button, single string) error {
-		b, h := pi()
-		h.Controllers = append(h.Controllers, expanders...)
-		return b.Wire(t.Context(), board.Wiring{Button: board.ButtonWiring{Line: button}, LEDs: board.LEDWiring{Single: single}}, h)
-	}
-	err := wire("mcp23017:1", "")
-	if err == nil || !strings.Contains(err.Error(), "2 GPIO controllers are labelled mcp23017") {
-		t.Errorf("a guess: %v", err)
-	}
-	if err := wire("A", "B"); err != nil {
-		t.Errorf("the first lines of both: %v", err)
-	}
-	if err := wire("A", "A"); err == nil {
-		t.Error("one line twice")
-	}
-	// A header whose controller is one of two is no better.
-	b, h := pi()
-	h.Controllers = append(h.Controllers, board.Chip{Device: "/dev/gpiochip1", Label: "pinctrl-bcm2711"})
-	if err := b.Wire(t.Context(), board.Wiring{Button: board.ButtonWiring{Line: "pin 11"}}, h); err == nil {
-		t.Error("one of two controllers has pin 11")
-	}
-}
-
 // TestWireAmbiguousName: a name that several controllers have is no name.
 func TestWireAmbiguousName(t *testing.T) {
 	b := board.Board{}

@@ -110,7 +110,8 @@ func dtb(strs string, structure ...any) []byte {
 	}
 	size, start := len(body), 40
 	var out []byte
-	for _, v := range []int{0xd00dfeed, start + size + len(strs), start, start + size, start, 17, 16, 0, len(strs), size} {
+	out = binary.BigEndian.AppendUint32(out, 0xd00dfeed)
+	for _, v := range []int{start + size + len(strs), start, start + size, start, 17, 16, 0, len(strs), size} {
 		out = binary.BigEndian.AppendUint32(out, uint32(v))
 	}
 	return append(append(out, body...), strs...)

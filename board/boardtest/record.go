@@ -1,8 +1,6 @@
 package boardtest
 
 import (
-	"cmp"
-	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -34,7 +32,7 @@ var recorded = []string{
 }
 
 // Record writes down, as Parse reads it, what board.Detect looks at of the machine
-// whose root file system that is: Detect finds the same in both. What may not be read
+// whose root file system that is: Detect finds the same in both. What cannot be read
 // is left out. Symbolic links stay links; an fs.FS that cannot read them, which
 // os.DirFS can, gives a record without the names of parents.
 //
@@ -95,23 +93,22 @@ func (r *recorder) take(name string) error {
 	return r.content(at)
 }
 
-// content adds what is at a path without links.
+// content adds what is at a path without links, if it can be read: one file of /sys
+// that its driver has no answer for is no reason to have no record.
 func (r *recorder) content(name string) error {
 	switch info, err := fs.Stat(r.root, name); {
-	case errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission):
-		return nil
 	case err != nil:
-		return err
+		return nil
 	case info.IsDir():
 		return r.tree.Folder(name)
 	case !info.Mode().IsRegular():
 		return r.tree.Add(name, nil) // to open a device may do something
 	}
 	data, err := r.read(name)
-	if errors.Is(err, fs.ErrPermission) {
+	if err != nil {
 		return nil
 	}
-	return cmp.Or(err, r.tree.Add(name, data))
+	return r.tree.Add(name, data)
 }
 
 func (r *recorder) read(name string) ([]byte, error) {
@@ -203,11 +200,12 @@ func (r *recorder) node(name string, wanted []string, depth int) (below, error) 
 		children.lines, children.key = children.lines || child.lines, children.key || child.key
 	}
 	is.lines, is.key = has["gpio-controller"], has["linux,code"]
+	bus := r.buses[name] || has["#address-cells"] && isBusName(path.Base(name))
 	for _, rule := range []struct {
 		holds      bool
 		properties []string
 	}{
-		{is.lines, ofLines}, {is.key, ofKey}, {children.lines, aboveLines}, {children.key, ofKeys}, {r.buses[name] || has["#address-cells"] && isBusName(path.Base(name)), ofBus},
+		{is.lines, ofLines}, {is.key, ofKey}, {bus, ofBus}, {children.lines, aboveLines}, {children.key, ofKeys},
 	} {
 		if rule.holds {
 			wanted = append(wanted, rule.properties...)
