@@ -18,7 +18,7 @@ func runLEDs(t *testing.T, f func(l *hw.LEDs, pins *hwtest.LEDPins)) {
 	synctest.Test(t, func(t *testing.T) {
 		pins := hwtest.NewLEDPins(nil)
 		pins.Bits()[2].Out(gpio.High) // left over from a process that was killed
-		l := hw.NewLEDs(pins.Bits(), pins.Strobe(), time.Second)
+		l := hw.NewLEDs(hw.LEDConfig{Bits: pins.Bits(), Strobe: pins.Strobe()})
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
 		go func() { ended <- l.Run(ctx) }()
@@ -201,7 +201,7 @@ func TestLEDsFew(t *testing.T) {
 			code  string
 		}{{0, "ABC"}, {1, "ABC"}, {4, "ABC"}, {5, "abc"}, {5, ""}, {5, "U"}} {
 			pins := hwtest.NewLEDPins(nil)
-			l := hw.NewLEDs(pins.Bits()[:tt.lines], nil, 0)
+			l := hw.NewLEDs(hw.LEDConfig{Bits: pins.Bits()[:tt.lines]})
 			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 			l.Show(hw.View{Mode: hw.ModeCode, Code: tt.code})
 			if err := l.Run(ctx); err != nil {
@@ -223,7 +223,7 @@ func TestLEDsFew(t *testing.T) {
 func TestLEDsError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		pins := hwtest.NewLEDPins(nil)
-		l := hw.NewLEDs(pins.Bits(), pins.Strobe(), time.Second)
+		l := hw.NewLEDs(hw.LEDConfig{Bits: pins.Bits(), Strobe: pins.Strobe()})
 		l.Show(hw.View{Mode: hw.ModeDone})
 		gone := errors.New("gone")
 		pins.Fail(gone)
