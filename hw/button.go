@@ -111,7 +111,12 @@ func (b *Button) Run(ctx context.Context) error {
 		}
 		b.finger.saw(isLost, time.Now())
 		b.outage.note(err)
-		rest(ctx, b.outage.retry)
+		pause := time.NewTimer(b.outage.retry)
+		select {
+		case <-ctx.Done():
+		case <-pause.C:
+		}
+		pause.Stop()
 	}
 	return nil
 }
