@@ -276,6 +276,11 @@ func TestPanelNil(t *testing.T) {
 		for _, p := range []*hw.Panel{nil, hw.NewPanel(hw.PanelConfig{})} {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 			p.Show(codeFor(time.Minute))
+			p.Cover(codeFor(time.Hour))
+			p.Uncover()
+			if p.Wake() || p.Trouble() != nil {
+				t.Error("a panel without parts sleeps, or is broken")
+			}
 			if err := p.Run(ctx); err != nil || ctx.Err() == nil {
 				t.Errorf("Run: %v before ctx ended", err)
 			}
