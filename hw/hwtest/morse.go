@@ -2,137 +2,140 @@ package hwtest
 
 import (
 	"fmt"
-	"slices"
+	"math"
 	"strings"
 	"time"
+
+	"github.com/mecha-org/mecha-agent/hw"
 )
 
-// morseSigns stands here a second time, turned around, so that a wrong row of the
-// panel's own table shows: ITU-R M.1677-1, part I, sections 1.1.1 and 1.1.2.
-var morseSigns = map[string]byte{
-	".-": 'A', "-...": 'B', "-.-.": 'C', "-..": 'D', ".": 'E', "..-.": 'F', "--.": 'G', "....": 'H', "..": 'I',
-	".---": 'J', "-.-": 'K', ".-..": 'L', "--": 'M', "-.": 'N', "---": 'O', ".--.": 'P', "--.-": 'Q', ".-.": 'R',
-	"...": 'S', "-": 'T', "..-": 'U', "...-": 'V', ".--": 'W', "-..-": 'X', "-.--": 'Y', "--..": 'Z',
-	".----": '1', "..---": '2', "...--": '3', "....-": '4', ".....": '5',
-	"-....": '6', "--...": '7', "---..": '8', "----.": '9', "-----": '0',
-}
-
-// Where one length ends and the next begins, in dots: a dot is one and a dash
-// three, gaps are one, three, and between rounds more than the seven of words.
-const (
-	dashFrom  = 2
-	roundFrom = 9
-	steady    = 6 // lit for that long is no Morse
-)
-
-// run is a time without a change.
-type run struct {
-	lit   bool
-	d     time.Duration
-	whole bool // both its ends were seen
-}
-
-// DecodeMorse reads a code off one light, Strobe of the events, as a person would:
-// it takes the shortest times for dots, and trusts only rounds that it saw from one
-// long gap to the next. The last of them is the code. Events may be changes, or
-// samples at least three times as often as dots.
+// DecodeMorse reads a code off a single LED (LEDEvent.Strobe) as a person would who
+// knows Morse (ITU-R M.1677-1) and not the speed: the dot length, between 20 ms and
+// 2 s, is the one that fits best what was seen. It trusts only rounds that it saw
+// from one long gap, clearly longer than one between words, to the first flash after
+// the next: what was cut off ends in darkness, too. The last of them is the code.
+//
+// Events may be changes or samples; samples are to be taken twice in a dot or more
+// often, at any times. A code has two characters or more: one alone cannot be told
+// from a light that blinks.
 func DecodeMorse(events []LEDEvent) (code string, err error) {
-	runs, err := runsOf(events)
+	all, err := runs(events)
 	if err != nil {
 		return "", err
 	}
-	dot := dotOf(runs)
-	if dot == 0 {
-		return "", fmt.Errorf("%w: %d changes of the light", ErrNoCode, max(0, len(runs)-1))
-	}
-	var round, last, signs strings.Builder
-	inside := false // after a gap between rounds
-	end := func() error {
-		if signs.Len() == 0 {
-			return nil
-		}
-		c, ok := morseSigns[signs.String()]
-		if !ok {
-			return fmt.Errorf("the light said %s, which is no character", signs.String())
-		}
-		round.WriteByte(c)
-		signs.Reset()
-		return nil
-	}
-	for _, r := range runs {
-		dots := float64(r.d) / float64(dot)
-		switch {
-		case r.lit && inside && r.whole && dots >= steady:
-			return "", fmt.Errorf("%w: the light was lit for %s, a dot is %s", ErrNoCode, r.d, dot)
-		case r.lit && inside && dots >= dashFrom:
-			signs.WriteByte('-')
-		case r.lit && inside:
-			signs.WriteByte('.')
-		case !r.lit && dots >= roundFrom:
-			if err := end(); err != nil {
-				return "", err
-			}
-			if inside && round.Len() > 0 {
-				last.Reset()
-				last.WriteString(round.String())
-			}
-			round.Reset()
-			inside = true
-		case !r.lit && inside && dots >= dashFrom && r.whole:
-			if err := end(); err != nil {
-				return "", err
+	var best, unread *message
+	for dot := 20 * time.Millisecond; dot <= 2*time.Second; dot += dot / 50 {
+		for _, m := range listen(all, dot) {
+			if _, ok := m.code(); ok {
+				best = better(best, m)
+			} else {
+				unread = better(unread, m)
 			}
 		}
 	}
-	if last.Len() == 0 {
-		return "", fmt.Errorf("%w: no whole round in %d changes", ErrNoCode, max(0, len(runs)-1))
+	switch {
+	case best != nil:
+		code, _ = best.code()
+		return code, nil
+	case unread != nil:
+		return "", fmt.Errorf("%w: a round reads as %q, which is none; %s", ErrNoCode, strings.Join(unread.signs, " "), describe(all))
 	}
-	return last.String(), nil
+	return "", fmt.Errorf("%w: %s", ErrNoCode, describe(all))
 }
 
-// runsOf joins equal events in a row.
-func runsOf(events []LEDEvent) (runs []run, err error) {
-	var since time.Time
-	for i, e := range events {
-		switch {
-		case i == 0:
-			since = e.At
-			continue
-		case e.At.Before(events[i-1].At):
-			return nil, fmt.Errorf("event %d is older than the one before it", i)
-		case e.Strobe == events[i-1].Strobe:
-			continue
-		}
-		runs = append(runs, run{lit: events[i-1].Strobe, d: e.At.Sub(since), whole: len(runs) > 0})
-		since = e.At
-	}
-	if n := len(events); n > 0 {
-		runs = append(runs, run{lit: events[n-1].Strobe, d: events[n-1].At.Sub(since)})
-	}
-	return runs, nil
+// message is what was sent between two long gaps.
+type message struct {
+	signs  []string // ".-", "-..."
+	end    int      // number of the run after it
+	misfit float64  // by how many dots the runs are off, in the mean
 }
 
-// dotOf estimates the length of a dot: the median of the runs that are nearer to the
-// shortest than to three times that. Samples make runs longer and shorter, so the
-// estimate is made again from its outcome. 0 is that there is nothing to tell from.
-func dotOf(runs []run) time.Duration {
-	var all []time.Duration
-	for _, r := range runs {
-		if r.whole {
-			all = append(all, r.d)
+// better returns the message that ends later, or else the one that fits better.
+func better(a, b *message) *message {
+	if a == nil || b.end > a.end || b.end == a.end && b.misfit < a.misfit {
+		return b
+	}
+	return a
+}
+
+// What lengths mean, in dots: each is nearer to its own than to the next. The
+// gap before a round is 14 dots, the one between words 7.
+const (
+	shortestFlash = 0.5
+	dashFrom      = 2
+	longestFlash  = 3.8
+	charGapFrom   = 2
+	wordGapFrom   = 5
+	roundGapFrom  = 12
+	longestGap    = 17 // after a round that another follows
+	// mostMisfit is where what was seen is something else. Two samples in a dot make
+	// less than half of it.
+	mostMisfit = 0.4
+)
+
+// listen returns the messages that are there if a dot is that long.
+func listen(all []run, dot time.Duration) (messages []*message) {
+	var m *message // nil: not since a long gap, or nothing that can be
+	var off float64
+	var count int
+	for i, r := range all {
+		dots := float64(r.long()) / float64(dot)
+		switch {
+		case !r.lit && dots >= roundGapFrom:
+			if m != nil && count > 0 && r.whole && dots <= longestGap {
+				m.end, m.misfit = i, off/float64(count)
+				if m.misfit <= mostMisfit {
+					messages = append(messages, m)
+				}
+			}
+			m, off, count = &message{signs: []string{""}}, 0, 0
+			continue
+		case m == nil:
+			continue
+		case !r.whole, // it may be longer yet
+			r.lit && (dots < shortestFlash || dots > longestFlash),
+			!r.lit && dots >= wordGapFrom:
+			m = nil
+			continue
 		}
-	}
-	if len(all) < 3 {
-		return 0
-	}
-	slices.Sort(all)
-	dot := all[0]
-	for range 3 {
-		n, _ := slices.BinarySearch(all, dashFrom*dot)
-		if n == 0 {
-			break
+		should, last := 1.0, len(m.signs)-1
+		switch {
+		case r.lit && dots >= dashFrom:
+			should = 3
+			m.signs[last] += "-"
+		case r.lit:
+			m.signs[last] += "."
+		case dots >= charGapFrom:
+			should = 3
+			m.signs = append(m.signs, "")
 		}
-		dot = all[n/2]
+		off += math.Abs(dots - should)
+		count++
 	}
-	return dot
+	return messages
+}
+
+// signs is the Morse code as a tree: the root is at 1, a dot goes from n to 2n, a
+// dash to 2n+1. It is not the table of package hw, which it checks.
+const signs = "  " + "ET" + "IANM" + "SURWDKGO" + "HVF L PJBXCYZQ  " + "54 3   2       16       7   8 90"
+
+// code returns the characters of the message, if all are such of a code.
+func (m *message) code() (code string, ok bool) {
+	if len(m.signs) < 2 {
+		return "", false
+	}
+	for _, sign := range m.signs {
+		n := 1
+		for i := 0; i < len(sign) && n < len(signs); i++ {
+			n *= 2
+			if sign[i] == '-' {
+				n++
+			}
+		}
+		if n >= len(signs) || strings.IndexByte(hw.LEDAlphabet, signs[n]) < 0 {
+			return "", false
+		}
+		code += signs[n : n+1]
+	}
+	return code, true
 }
