@@ -138,7 +138,8 @@ func drawDone(c canvas, l layout, v View, lead string) {
 }
 
 // failure returns the error and what a person can do about it on n lines. Either
-// may take what the other leaves, and at least half when both need it.
+// may take what the other leaves, and at least half when both need it; but on two
+// lines an error whose cause does not fit on one has both.
 func failure(v View, lead string, cols, n int) []string {
 	text, hint := plain(v.Error), plain(v.Hint)
 	if text == "" {
@@ -149,6 +150,9 @@ func failure(v View, lead string, cols, n int) []string {
 	}
 	if hint != "" {
 		hint = "> " + hint
+	}
+	if n <= 2 && len(wrap(lead+text[strings.LastIndex(text, ": ")+1:], cols)) > 1 {
+		hint = ""
 	}
 	half := (n + 1) / 2
 	hints := fit(hint, cols, max(n-half, n-len(wrap(lead+text, cols))))
