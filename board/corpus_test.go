@@ -17,6 +17,15 @@ import (
 // that part of the cache is gone.
 const minimum = 2000
 
+// step is how many device trees there are to one that is looked at: all are on the
+// developer's machine, and few under an emulator, where they would take two minutes.
+func step() int {
+	if os.Getenv("MECHA_EMULATOR") != "" {
+		return 16
+	}
+	return 1
+}
+
 // lab returns the folder that scripts/kernels.sh keeps kernels in.
 func lab(t testing.TB) string {
 	dir := os.Getenv("MECHA_LAB")
@@ -36,10 +45,10 @@ func lab(t testing.TB) string {
 	return dir
 }
 
-// deviceTrees calls f with every .dtb of the kernels that have ARM boards, and with
-// the board that it is of.
+// deviceTrees calls f with every .dtb, or one of step, of the kernels that have ARM
+// boards, and with the board that it is of.
 func deviceTrees(t *testing.T, f func(name string, root fs.FS, b board.Board)) {
-	dir := lab(t)
+	dir, seen := lab(t), 0
 	for _, flavour := range []string{"arm64", "armmp", "rpi"} {
 		trees, err := filepath.EvalSymlinks(filepath.Join(dir, flavour, "boot", "dtbs"))
 		if err != nil {
@@ -48,6 +57,9 @@ func deviceTrees(t *testing.T, f func(name string, root fs.FS, b board.Board)) {
 		err = filepath.WalkDir(trees, func(path string, _ fs.DirEntry, err error) error {
 			if err != nil || filepath.Ext(path) != ".dtb" {
 				return err
+			}
+			if seen++; seen%step() != 0 {
+				return nil
 			}
 			data, err := os.ReadFile(path)
 			if err != nil {
@@ -89,10 +101,12 @@ func TestEveryDeviceTree(t *testing.T) {
 		}
 		checkRecord(t, name, root, b)
 	})
-	if count < minimum {
-		t.Errorf("%d device trees, want at least %d", count, minimum)
+	if count < minimum/step() {
+		t.Errorf("%d device trees, want at least %d", count, minimum/step())
 	}
-	headers.end(t)
+	if step() == 1 {
+		headers.end(t)
+	}
 	t.Logf("%d device trees, %d families, %d SoCs, %d headers", count, len(families), len(socs), len(headers.boards))
 }
 

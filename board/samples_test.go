@@ -12,6 +12,8 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/mecha-org/mecha-agent/board"
 	"github.com/mecha-org/mecha-agent/board/boardtest"
@@ -107,8 +109,53 @@ func checkRecord(t *testing.T, name string, root fs.FS, b board.Board) {
 		t.Fatal(err)
 	}
 	if !reflect.DeepEqual(again, b) {
-		t.Errorf("%s: the record is of\n%+v\nnot of\n%+v", name, again, b)
+		t.Errorf("%s: the record is of\n%s\nnot of\n%s", name, golden(t, again), golden(t, b))
 	}
+}
+
+// FuzzDetect gives Detect machines that nobody made. What it says of them is fit to
+// print.
+func FuzzDetect(f *testing.F) {
+	for _, name := range []string{"run-raspi3b", "run-virt", "hand-raspberrypi-5", "hand-x86-laptop", "stm32mp157c-dk2"} {
+		text, err := os.ReadFile(filepath.Join(samplesDir, name+".txt"))
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(string(text))
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		root, err := boardtest.Parse(text)
+		if err != nil {
+			return
+		}
+		b, err := board.Detect(root)
+		if err != nil {
+			t.Fatal(err)
+		}
+		texts := []string{b.Name, b.Vendor, b.Model, b.SoC, b.Revision, b.Serial, b.MAC, b.TPM, b.String()}
+		for _, c := range b.Chips {
+			texts = append(texts, c.Label)
+		}
+		for _, k := range b.Keys {
+			texts = append(texts, k.Name)
+		}
+		for _, l := range b.Onboard {
+			texts = append(texts, l.Trigger)
+		}
+		for _, s := range texts {
+			if !utf8.ValidString(s) || strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
+				t.Errorf("unfit to print: %q", s)
+			}
+		}
+		_ = b.Pinout(board.Wiring{Button: board.ButtonWiring{Line: "pin 11"}})
+		record, err := boardtest.Record(root)
+		if err != nil {
+			return // a machine whose links lead nowhere
+		}
+		if _, err := boardtest.Parse(string(record)); err != nil {
+			t.Errorf("the record cannot be read: %v", err)
+		}
+	})
 }
 
 // golden writes a board with a line for every field, and for everything in a list.

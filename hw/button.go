@@ -1,7 +1,6 @@
 package hw
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -112,7 +111,12 @@ func (b *Button) Run(ctx context.Context) error {
 		}
 		b.finger.saw(isLost, time.Now())
 		b.outage.note(err)
-		rest(ctx, b.outage.retry)
+		pause := time.NewTimer(b.outage.retry)
+		select {
+		case <-ctx.Done():
+		case <-pause.C:
+		}
+		pause.Stop()
 	}
 	return nil
 }
@@ -146,7 +150,7 @@ func (b *Button) open(ctx context.Context) error {
 	}
 	interrupts, err := b.interruptible(ctx)
 	if err != nil {
-		return cmp.Or(b.take(), err) // the line says best why
+		return err
 	}
 	b.longest = shortWait
 	if interrupts {
@@ -256,22 +260,30 @@ func (b *Button) wait(d time.Duration) (edge, alive bool) {
 
 // interruptible finds out whether the pin's Halt ends a WaitForEdge, by doing it. An
 // edge in between tells nothing: it tries again then. An error means that the line
-// does not wait at all.
+// does not wait at all: once may be a Halt of the try before.
 func (b *Button) interruptible(ctx context.Context) (bool, error) {
-	for i := 0; i < probeTries && ctx.Err() == nil; i++ {
+	early := 0
+	for try := 1; try <= probeTries && ctx.Err() == nil; try++ {
 		halted := make(chan struct{})
 		t := time.AfterFunc(probeHalt, func() { b.pin.Halt(); close(halted) })
 		start := time.Now()
 		edge, alive := b.wait(probeWait)
 		took := time.Since(start)
-		switch {
-		case !t.Stop(): // it was halted
+		if t.Stop() { // not halted
+			if !alive {
+				early++
+			}
+			if early > 1 {
+				return false, deafError{b.pin.Name()}
+			}
+		} else {
 			<-halted
 			if !edge && took < (probeHalt+probeWait)/2 {
 				return true, nil
 			}
-		case !alive:
-			return false, deafError{b.pin.Name()}
+		}
+		if err := b.take(); err != nil { // lines of board/host remember a Halt until then
+			return false, err
 		}
 	}
 	return false, nil

@@ -1,8 +1,14 @@
 package hw_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,99 +19,237 @@ import (
 	"github.com/mecha-org/mecha-agent/hw/hwtest"
 )
 
-// watch runs Button on a line at level in a bubble and hands f the line and what
-// has been pressed so far.
-func watch(t *testing.T, level gpio.Level, f func(pin *hwtest.Pin, presses func() []hw.Press)) {
-	synctest.Test(t, func(t *testing.T) {
-		pin := hwtest.NewPin(level)
-		ctx, cancel := context.WithCancel(t.Context())
-		var got []hw.Press
-		ended := make(chan error, 1)
-		go func() { ended <- hw.Button(ctx, pin, func(p hw.Press) { got = append(got, p) }) }()
-		pass(100 * time.Millisecond)
-		f(pin, func() []hw.Press { synctest.Wait(); return got })
-		cancel()
-		start := time.Now()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
-		if took := time.Since(start); took > 0 {
-			t.Errorf("Button took %v to end, although Halt interrupts", took)
-		}
-	})
+// desk is a button in a bubble, with what came of it.
+type desk struct {
+	t      *testing.T
+	pin    *hwtest.Pin
+	button *hw.Button
+	log    logBuffer
+
+	mu     sync.Mutex
+	start  time.Time
+	events []hw.Event
+	said   []string // "press @2.1s": gestures, and when they were told
 }
 
-func TestButton(t *testing.T) {
+// logBuffer is a log that is read while it is written.
+type logBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *logBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *logBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// watch runs a button with the default Hold on a line at level, and hands f what
+// there is; half a second has passed, in which Run tries what the line can do.
+func watch(t *testing.T, level gpio.Level, f func(d *desk)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) { watchPin(t, hwtest.NewPin(level), 0, f) })
+}
+
+// watchPin is watch inside a bubble. late is how long Run may take to end.
+func watchPin(t *testing.T, pin *hwtest.Pin, late time.Duration, f func(d *desk)) {
+	t.Helper()
+	d := &desk{t: t, pin: pin}
+	d.button = hw.NewButton(hw.ButtonConfig{Pin: pin, Log: slog.New(slog.NewTextHandler(&d.log, nil)), Do: func(e hw.Event) {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.events = append(d.events, e)
+		d.said = append(d.said, fmt.Sprintf("%v @%v", e.Gesture, time.Since(d.start)))
+	}})
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- d.button.Run(ctx) }()
+	pass(500 * time.Millisecond)
+	d.begin()
+	f(d)
+	cancel()
+	end := time.Now()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	if took := time.Since(end); took > late {
+		t.Errorf("Run took %v to end, want %v at most", took, late)
+	}
+}
+
+// begin forgets what was told, and counts time from now on.
+func (d *desk) begin() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.start, d.events, d.said = time.Now(), nil, nil
+}
+
+// want compares what has been told since, and forgets it.
+func (d *desk) want(what string, said ...string) {
+	d.t.Helper()
+	synctest.Wait()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !slices.Equal(d.said, said) {
+		d.t.Errorf("%s: told %q, want %q", what, d.said, said)
+	}
+	d.said = nil
+}
+
+// lines wants so many lines of log.
+func (d *desk) lines(what string, n int) {
+	d.t.Helper()
+	synctest.Wait()
+	if got := strings.Count(d.log.String(), "\n"); got != n {
+		d.t.Errorf("%s: %d lines of log, want %d:\n%s", what, got, n, d.log.String())
+	}
+}
+
+// press holds the button from now on for held, and waits for quiet.
+func (d *desk) press(held time.Duration, bounces int) {
+	d.t.Helper()
+	if err := (hwtest.Presser{Set: d.pin.Set, Bounces: bounces}).Press(context.Background(), held); err != nil {
+		d.t.Fatal(err)
+	}
+	pass(200 * time.Millisecond)
+}
+
+// TestButtonGestures plays all that a finger can do. Times are from the first contact;
+// a release counts 30 ms after its last bounce, for quiet.
+func TestButtonGestures(t *testing.T) {
+	const tick = time.Millisecond
 	for _, tt := range []struct {
 		held    time.Duration
 		bounces int
-		want    bool
+		want    []string
 	}{
-		{5 * time.Millisecond, 0, false}, // a spike on the line
-		{100 * time.Millisecond, 0, true},
-		{100 * time.Millisecond, 8, true},
-		{time.Second, 3, true},
-		{7 * time.Second, 5, true}, // longer than one wait for an edge
+		{5 * tick, 0, nil}, // a spike on the line
+		{100 * tick, 0, []string{"press @130ms"}},
+		{100 * tick, 8, []string{"press @146ms"}},
+		{time.Second - 31*tick, 0, []string{"press @999ms"}},
+		{time.Second - tick, 0, []string{"press @1.029s"}},
+		{time.Second + tick, 0, []string{"hold @1s", "cancel @1.031s"}},
+		{4 * time.Second, 5, []string{"hold @1s", "cancel @4.04s"}},
+		{5*time.Second - tick, 0, []string{"hold @1s", "cancel @5.029s"}},
+		{5*time.Second - tick, 8, []string{"hold @1s", "cancel @5.045s"}}, // bounces over the end
+		{5*time.Second + tick, 0, []string{"hold @1s", "armed @5s", "reset @5.031s"}},
+		{34 * time.Second, 3, []string{"hold @1s", "armed @5s", "reset @34.036s"}},
+		{35*time.Second - tick, 0, []string{"hold @1s", "armed @5s", "reset @35.029s"}},
+		{35*time.Second + tick, 0, []string{"hold @1s", "armed @5s", "cancel @35s"}},
+		{3 * time.Hour, 2, []string{"hold @1s", "armed @5s", "cancel @35s"}},
 	} {
-		watch(t, gpio.High, func(pin *hwtest.Pin, presses func() []hw.Press) {
-			finger := hwtest.Presser{Set: pin.Set, Bounces: tt.bounces}
-			for n := 1; n <= 3; n++ {
-				if err := finger.Press(context.Background(), tt.held); err != nil {
-					t.Fatal(err)
+		t.Run(fmt.Sprintf("%v,%d", tt.held, tt.bounces), func(t *testing.T) {
+			watch(t, gpio.High, func(d *desk) {
+				for n := range 2 {
+					d.begin()
+					d.press(tt.held, tt.bounces)
+					d.want(fmt.Sprint("time ", n+1), tt.want...)
+					for _, e := range d.events {
+						if e.Down != d.start || e.Armed != d.start.Add(5*time.Second) {
+							t.Errorf("%v: down %v, armed %v after the first contact", e.Gesture, e.Down.Sub(d.start), e.Armed.Sub(d.start))
+						}
+					}
 				}
-				pass(200 * time.Millisecond)
-				want := 0
-				if tt.want {
-					want = n
+				if d.pin.Pull() != gpio.PullUp || d.pin.Edge() != gpio.BothEdges {
+					t.Errorf("the line has %v and %v", d.pin.Pull(), d.pin.Edge())
 				}
-				if got := presses(); len(got) != want {
-					t.Fatalf("held %v, %d bounces: %d presses, want %d", tt.held, tt.bounces, len(got), want)
-				}
-			}
-			for _, p := range presses() {
-				if p.Held != tt.held {
-					t.Errorf("held %v, want %v", p.Held, tt.held)
-				}
-			}
-			if pin.Pull() != gpio.PullUp || pin.Edge() != gpio.BothEdges {
-				t.Errorf("the line has %v and %v", pin.Pull(), pin.Edge())
-			}
+				d.lines("a button that works", 0)
+			})
 		})
 	}
 }
 
-// TestButtonDown: nothing happens while it is down.
-func TestButtonDown(t *testing.T) {
-	watch(t, gpio.High, func(pin *hwtest.Pin, presses func() []hw.Press) {
-		pin.Set(gpio.Low)
+// TestButtonHold: the time to hold is the configured one, and never so short that a
+// press could remove an identity.
+func TestButtonHold(t *testing.T) {
+	for hold, want := range map[time.Duration]time.Duration{
+		0: 5 * time.Second, -1: 5 * time.Second, 1: 2 * time.Second, time.Second: 2 * time.Second,
+		3 * time.Second: 3 * time.Second, time.Minute: time.Minute,
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			ctx, cancel := context.WithCancel(t.Context())
+			pin := hwtest.NewPin(gpio.High)
+			var armed time.Time
+			b := hw.NewButton(hw.ButtonConfig{Pin: pin, Hold: hold, Do: func(e hw.Event) {
+				if e.Gesture == hw.GestureArmed {
+					armed = time.Now()
+				}
+			}})
+			ended := make(chan error, 1)
+			go func() { ended <- b.Run(ctx) }()
+			pass(time.Second)
+			start := time.Now()
+			pin.Set(gpio.Low)
+			pass(80 * time.Second)
+			if got := armed.Sub(start); got != want {
+				t.Errorf("Hold %v: armed after %v, want %v", hold, got, want)
+			}
+			cancel()
+			<-ended
+		})
+	}
+}
+
+// TestButtonStuck: a button that is down at the start does nothing until it is
+// released, neither does one that was down for too long.
+func TestButtonStuck(t *testing.T) {
+	watch(t, gpio.Low, func(d *desk) {
 		pass(time.Hour)
-		if got := presses(); len(got) != 0 {
-			t.Errorf("%v before the release", got)
-		}
-		pin.Set(gpio.High)
+		d.want("down from the start")
+		d.pin.Set(gpio.High)
 		pass(time.Second)
-		if got := presses(); len(got) != 1 || got[0].Held != time.Hour {
-			t.Errorf("%v, want one press of an hour", got)
+		d.want("released")
+		d.begin()
+		d.press(100*time.Millisecond, 3)
+		d.want("pressed", "press @136ms")
+
+		d.pin.Set(gpio.Low)
+		pass(time.Minute)
+		waits := d.pin.Waits()
+		pass(24 * time.Hour)
+		if n := d.pin.Waits() - waits; n > 25 {
+			t.Errorf("%d waits in 24 hours of a button that is stuck", n)
 		}
+		d.begin()
+		d.pin.Set(gpio.High)
+		pass(time.Second)
+		d.want("stuck, and released")
+		d.begin()
+		d.press(time.Second/2, 0)
+		d.want("pressed", "press @530ms")
 	})
 }
 
-// TestButtonStuck: a button that is down at the start counts from its release on.
-func TestButtonStuck(t *testing.T) {
-	watch(t, gpio.Low, func(pin *hwtest.Pin, presses func() []hw.Press) {
+// TestButtonLostEdges: the level counts. An edge that was lost is seen at the end of
+// a wait, and then counts from there.
+func TestButtonLostEdges(t *testing.T) {
+	watch(t, gpio.High, func(d *desk) {
+		d.pin.Set(gpio.Low)
+		pass(500 * time.Millisecond)
+		d.pin.Lose(gpio.High)
+		pass(2 * time.Second)
+		d.want("released, unseen", "press @1.03s")
+
+		d.begin()
+		d.pin.Set(gpio.Low)
+		pass(3 * time.Second)
+		d.pin.Lose(gpio.High)
 		pass(10 * time.Second)
-		pin.Set(gpio.High)
+		d.want("let go while counting, unseen", "hold @1s", "cancel @5.03s")
+
+		d.pin.Lose(gpio.Low)
 		pass(time.Second)
-		if got := presses(); len(got) != 0 {
-			t.Fatalf("%v from a button that was stuck", got)
-		}
-		if err := (hwtest.Presser{Set: pin.Set}).Press(context.Background(), time.Second); err != nil {
-			t.Fatal(err)
-		}
+		d.want("down, unseen")
+		d.begin()
+		d.pin.Set(gpio.High)
 		pass(time.Second)
-		if got := presses(); len(got) != 1 {
-			t.Errorf("%d presses after it came loose, want 1", len(got))
-		}
+		d.want("up again: that was nothing")
 	})
 }
 
@@ -123,128 +267,227 @@ func TestButtonSleeps(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				pin := hwtest.NewPin(gpio.High)
+				late := time.Duration(0)
 				if tt.deaf {
 					pin.Deafen()
+					late = time.Second
 				}
-				ctx, cancel := context.WithCancel(t.Context())
-				var got []hw.Press
-				ended := make(chan error, 1)
-				go func() { ended <- hw.Button(ctx, pin, func(p hw.Press) { got = append(got, p) }) }()
-				pass(time.Second) // of which it tries Halt for 0.6 s at most
-
-				press := func(n int) {
-					t.Helper()
-					if err := (hwtest.Presser{Set: pin.Set, Bounces: 3}).Press(context.Background(), 200*time.Millisecond); err != nil {
-						t.Fatal(err)
+				watchPin(t, pin, late, func(d *desk) {
+					pass(time.Second)
+					before := pin.Waits()
+					pass(24 * time.Hour)
+					if n, want := pin.Waits()-before, int(24*time.Hour/tt.every); n < want-1 || n > want+1 {
+						t.Errorf("%d waits in 24 hours of silence, want %d", n, want)
 					}
-					pass(100 * time.Millisecond) // soon, not at the end of a wait
-					if len(got) != n || got[n-1].Held != 200*time.Millisecond {
-						t.Errorf("%v, want %d presses of 0.2 s", got, n)
+					for range 2 {
+						pass(90 * time.Minute)
+						d.begin()
+						d.press(200*time.Millisecond, 3)
+						d.want("a press after the silence", "press @236ms")
 					}
-				}
-				before := pin.Waits()
-				pass(24 * time.Hour)
-				if n, want := pin.Waits()-before, int(24*time.Hour/tt.every); n < want-1 || n > want+1 {
-					t.Errorf("%d waits in 24 hours of silence, want %d", n, want)
-				}
-				press(1)
-				pass(90 * time.Minute)
-				press(2)
-				for range 1000 {
-					pin.Set(!pin.Read())
-					pass(10 * time.Millisecond)
-				}
-				pin.Set(gpio.High)
-				pass(2 * time.Second)
-				press(len(got) + 1)
-
-				start := time.Now()
-				cancel()
-				if err := <-ended; err != nil {
-					t.Error(err)
-				}
-				if took := time.Since(start); took > 0 && !tt.deaf || took > time.Second {
-					t.Errorf("it took %v to end", took)
-				}
+					before = pin.Waits()
+					d.press(4*time.Second, 0)
+					if n := pin.Waits() - before; n > 12 {
+						t.Errorf("%d waits while the button was held for 4 s", n)
+					}
+				})
 			})
 		})
 	}
 }
 
-// TestButtonGone: a line that was taken away is asked for less and less often.
-func TestButtonGone(t *testing.T) {
-	watch(t, gpio.High, func(pin *hwtest.Pin, _ func() []hw.Press) {
-		pin.TakeAway()
-		pin.Set(gpio.Low) // ends the wait that goes on
-		synctest.Wait()
-		before := pin.Waits()
-		pass(24 * time.Hour)
-		if n := pin.Waits() - before; n > 24+13 { // and 1, 2, 4 ... 2048 s and the first hour
-			t.Errorf("%d waits in 24 hours on a line that is gone", n)
+// TestButtonNoise: a line that never rests makes no gesture, least of all a reset,
+// and is trouble that ends with the noise.
+func TestButtonNoise(t *testing.T) {
+	watch(t, gpio.High, func(d *desk) {
+		d.pin.Set(gpio.Low)
+		pass(6 * time.Second)
+		d.want("held", "hold @1s", "armed @5s")
+		for i := range 1000 {
+			d.pin.Set(!d.pin.Read())
+			pass(10 * time.Millisecond)
+			if i == 500 {
+				if got := d.button.Trouble(); !strings.Contains(got, "does not come to rest (a line without") {
+					t.Errorf("trouble in the noise: %q", got)
+				}
+			}
 		}
+		d.pin.Set(gpio.High)
+		d.want("noise", "cancel @7s")
+		pass(10 * time.Second)
+		if got := d.button.Trouble(); got != "" {
+			t.Errorf("trouble after the noise: %q", got)
+		}
+		d.lines("the noise and its end", 2)
+		d.begin()
+		d.press(100*time.Millisecond, 0)
+		d.want("a press after the noise", "press @130ms")
+	})
+}
+
+// hinted is an error that says what to do about it.
+type hinted struct{ error }
+
+func (hinted) Hint() string { return "press harder" }
+
+// TestButtonRefused: a line that cannot be had is asked for less and less often, with
+// one line of log; Trouble says why, with the hint.
+func TestButtonRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		pin := hwtest.NewPin(gpio.High)
+		pin.FailIn(fmt.Errorf("GPIO17: %w", hinted{errors.New("line is in use")}), 9)
+		watchPin(t, pin, 0, func(d *desk) {
+			for i, want := range []time.Duration{0, 1, 3, 7, 15, 31, 63, 123, 183} {
+				if got := pin.Takes(); got != i+1 {
+					t.Errorf("tried %d times, want %d before %d s", got, i+1, want)
+				}
+				if got, want := d.button.Trouble(), "the button: watching BUTTON: GPIO17: line is in use (press harder)"; got != want {
+					t.Errorf("trouble %q, want %q", got, want)
+				}
+				pass(min(time.Second<<i, time.Minute))
+			}
+			d.lines("refused for a while", 1)
+			pass(2 * time.Second)
+			d.lines("it works again", 2)
+			if got := d.button.Trouble(); got != "" {
+				t.Errorf("trouble %q although it works", got)
+			}
+			d.begin()
+			d.press(100*time.Millisecond, 0)
+			d.want("a press in the end", "press @130ms")
+			if log := d.log.String(); !strings.Contains(log, "level=WARN") || !strings.Contains(log, "level=INFO") || !strings.Contains(log, "press harder") {
+				t.Errorf("log:\n%s", log)
+			}
+		})
+	})
+}
+
+// TestButtonUnplugged: a chip that goes away takes the finger with it, whatever the
+// finger was doing, and what is down when it is back must be released first.
+func TestButtonUnplugged(t *testing.T) {
+	gone := errors.New("no such device")
+	for _, tt := range []struct {
+		held time.Duration
+		want []string
+	}{
+		{0, nil},
+		{500 * time.Millisecond, nil},
+		{2 * time.Second, []string{"hold @1s", "cancel @2s"}},
+		{6 * time.Second, []string{"hold @1s", "armed @5s", "cancel @6s"}},
+	} {
+		for _, why := range []error{gone, nil} {
+			watch(t, gpio.High, func(d *desk) {
+				pass(5 * time.Second)
+				d.begin()
+				if tt.held > 0 {
+					d.pin.Set(gpio.Low)
+				}
+				pass(tt.held)
+				d.pin.TakeAway(why)
+				pass(2 * time.Hour)
+				d.want(fmt.Sprintf("held %v, gone, %v", tt.held, why), tt.want...)
+				d.lines("gone", 1)
+				if got := d.button.Trouble(); got == "" || why != nil && !strings.Contains(got, why.Error()) {
+					t.Errorf("trouble %q, want %v", got, why)
+				}
+				waits, takes := d.pin.Waits(), d.pin.Takes()
+				pass(time.Hour)
+				if waits, takes = d.pin.Waits()-waits, d.pin.Takes()-takes; waits > 240 || takes > 240 {
+					t.Errorf("%d waits and %d tries in an hour without the chip", waits, takes)
+				}
+
+				d.pin.GiveBack()
+				pass(2 * time.Minute)
+				d.pin.Set(gpio.High)
+				pass(time.Second)
+				d.want("back, and released")
+				d.begin()
+				d.press(100*time.Millisecond, 0)
+				d.want("a press after it is back", "press @130ms")
+				d.lines("back", 2)
+				if got := d.button.Trouble(); got != "" {
+					t.Errorf("trouble %q after it is back", got)
+				}
+			})
+		}
+	}
+}
+
+// TestButtonHitch: a wait that gives up once is no reason to let go, unless nobody
+// can tell whether the finger has.
+func TestButtonHitch(t *testing.T) {
+	watch(t, gpio.High, func(d *desk) {
+		for range 3 {
+			pass(2 * time.Second)
+			d.begin()
+			d.pin.Set(gpio.Low)
+			pass(3 * time.Second)
+			d.pin.Hitch()
+			pass(3 * time.Second)
+			d.pin.Set(gpio.High)
+			pass(time.Second)
+			d.want("a hitch while counting", "hold @1s", "armed @5s", "reset @6.03s")
+		}
+		d.begin()
+		d.pin.Set(gpio.Low)
+		pass(6 * time.Second)
+		d.pin.Lose(gpio.High)
+		d.pin.Hitch()
+		pass(time.Second)
+		d.want("let go during a hitch", "hold @1s", "armed @5s", "cancel @6s")
+		pass(time.Second)
+		d.lines("hitches", 0)
+		d.begin()
+		d.press(100*time.Millisecond, 0)
+		d.want("a press after that", "press @130ms")
 	})
 }
 
 // TestButtonHaltLost: a Halt that comes just before the wait is given again.
 func TestButtonHaltLost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		pin := hwtest.NewPin(gpio.High)
-		ctx, cancel := context.WithCancel(t.Context())
-		ended := make(chan error, 1)
-		go func() { ended <- hw.Button(ctx, pin, nil) }()
-		pass(time.Second)
-		pin.DropHalts(2)
-		start := time.Now()
-		cancel()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
-		if took := time.Since(start); took > 100*time.Millisecond {
-			t.Errorf("it took %v to end", took)
-		}
+		watchPin(t, hwtest.NewPin(gpio.High), 100*time.Millisecond, func(d *desk) { d.pin.DropHalts(2) })
 	})
 }
 
 // TestButtonEarly: a press that begins while Halt is tried counts, and does not
 // turn the button into one that wakes every second.
 func TestButtonEarly(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		pin := hwtest.NewPin(gpio.High)
-		ctx, cancel := context.WithCancel(t.Context())
-		defer cancel()
-		presses := 0
-		go hw.Button(ctx, pin, func(hw.Press) { presses++ }) //nolint:errcheck // ends with ctx
-		pass(10 * time.Millisecond)
-		pin.Set(gpio.Low)
-		pass(time.Second)
-		pin.Set(gpio.High)
-		pass(time.Second)
-		if presses != 1 {
-			t.Errorf("%d presses, want 1", presses)
-		}
-		before := pin.Waits()
-		pass(24 * time.Hour)
-		if n := pin.Waits() - before; n > 25 {
-			t.Errorf("%d waits in 24 hours of silence", n)
-		}
-	})
-}
-
-func TestButtonRefused(t *testing.T) {
-	pin := hwtest.NewPin(gpio.High)
-	busy := errors.New("line is in use")
-	pin.FailIn(busy)
-	if err := hw.Button(t.Context(), pin, nil); !errors.Is(err, busy) {
-		t.Errorf("Button: %v", err)
+	for _, after := range []time.Duration{2, 10, 20, 21} {
+		synctest.Test(t, func(t *testing.T) {
+			pin := hwtest.NewPin(gpio.High)
+			go func() {
+				<-time.After(after * time.Millisecond)
+				pin.Set(gpio.Low)
+				<-time.After(900 * time.Millisecond)
+				pin.Set(gpio.High)
+			}()
+			watchPin(t, pin, 0, func(d *desk) {
+				pass(time.Second)
+				if len(d.events) != 1 || d.events[0].Gesture != hw.GesturePress {
+					t.Errorf("after %v ms: %v, want one press", int(after), d.said)
+				}
+				d.lines("a press while Halt is tried", 0)
+				before := pin.Waits()
+				pass(24 * time.Hour)
+				if n := pin.Waits() - before; n > 25 {
+					t.Errorf("%d waits in 24 hours of silence", n)
+				}
+			})
+		})
 	}
 }
 
 // TestButtonAbsent: a board without a button has nobody who presses it, which is
 // no error.
 func TestButtonAbsent(t *testing.T) {
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if err := hw.Button(ctx, nil, func(hw.Press) { t.Error("pressed") }); err != nil {
-		t.Error(err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		for _, b := range []*hw.Button{nil, hw.NewButton(hw.ButtonConfig{})} {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+			if err := b.Run(ctx); err != nil || ctx.Err() == nil || b.Trouble() != "" {
+				t.Errorf("Run: %v, %v before ctx ended; trouble %q", err, ctx.Err(), b.Trouble())
+			}
+			cancel()
+		}
+	})
 }

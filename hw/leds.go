@@ -47,7 +47,7 @@ func NewLEDs(c LEDConfig) *LEDs {
 		c.Dot = DefaultLEDDot
 	}
 	l := new(LEDs)
-	if bits := c.Bits[:min(ledBits, len(c.Bits))]; len(bits) > 0 || c.Strobe != nil {
+	if bits := c.Bits[:min(ledBits, len(c.Bits))]; len(bits) > 0 {
 		code := func(code string) []step { return binarySteps(code, c.Pace) }
 		if len(bits) < ledBits {
 			code = noCode
@@ -84,8 +84,8 @@ func (l *LEDs) Show(v View) {
 
 // Run plays what Show was given until ctx ends, and leaves the lines dark; an
 // error says that a line could not be made so. Groups run by themselves: one that
-// fails is tried again after a second, doubling up to a minute. It sleeps for as
-// long as nothing changes: for good with a steady pattern.
+// fails is tried again after a second, doubling up to a minute, and with every new
+// view. It sleeps for as long as nothing changes: for good with a steady pattern.
 func (l *LEDs) Run(ctx context.Context) error { return l.run(ctx, l.outages(nil)) }
 
 // outages returns one for each group.
@@ -147,7 +147,7 @@ func (g *group) run(ctx context.Context, o *outage) error {
 	for ctx.Err() == nil {
 		p, v := g.program()
 		if o.note(g.play(ctx, p, v, func() { o.note(nil) })) {
-			rest(ctx, o.retry)
+			g.rest(ctx, o.retry)
 		}
 	}
 	err := g.lines.dark()
@@ -155,6 +155,17 @@ func (g *group) run(ctx context.Context, o *outage) error {
 		return nil // it was said before
 	}
 	return err
+}
+
+// rest waits for d, for a new view or for ctx to end.
+func (g *group) rest(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-g.changed:
+	case <-t.C:
+	}
 }
 
 // program returns what to play for the view as it is now.

@@ -89,13 +89,3 @@ func withHint(err error) string {
 	}
 	return err.Error()
 }
-
-// rest waits for d, or for ctx to end.
-func rest(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-	case <-t.C:
-	}
-}

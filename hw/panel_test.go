@@ -182,7 +182,7 @@ func TestPanelLEDs(t *testing.T) {
 		pins.Fail(errors.New("no such line"))
 		var log bytes.Buffer
 		c := hw.PanelConfig{
-			LEDs: hw.NewLEDs(pins.Bits(), pins.Strobe(), time.Second),
+			LEDs: hw.NewLEDs(hw.LEDConfig{Bits: pins.Bits(), Strobe: pins.Strobe()}),
 			Log:  slog.New(slog.NewTextHandler(&log, nil)),
 		}
 		runPanel(t, c, func(p *hw.Panel) {
@@ -225,7 +225,7 @@ func TestPanelDimLED(t *testing.T) {
 		strobe := &dimPin{PinOut: pins.Strobe()}
 		var log bytes.Buffer
 		c := hw.PanelConfig{
-			LEDs: hw.NewLEDs(pins.Bits(), strobe, time.Second),
+			LEDs: hw.NewLEDs(hw.LEDConfig{Bits: pins.Bits(), Strobe: strobe}),
 			Log:  slog.New(slog.NewTextHandler(&log, nil)),
 		}
 		runPanel(t, c, func(p *hw.Panel) {
@@ -276,6 +276,11 @@ func TestPanelNil(t *testing.T) {
 		for _, p := range []*hw.Panel{nil, hw.NewPanel(hw.PanelConfig{})} {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 			p.Show(codeFor(time.Minute))
+			p.Cover(codeFor(time.Hour))
+			p.Uncover()
+			if p.Wake() || p.Trouble() != nil {
+				t.Error("a panel without parts sleeps, or is broken")
+			}
 			if err := p.Run(ctx); err != nil || ctx.Err() == nil {
 				t.Errorf("Run: %v before ctx ended", err)
 			}

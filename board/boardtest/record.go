@@ -1,13 +1,10 @@
 package boardtest
 
 import (
-	"cmp"
-	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"path"
-	"slices"
 	"strings"
 )
 
@@ -35,7 +32,7 @@ var recorded = []string{
 }
 
 // Record writes down, as Parse reads it, what board.Detect looks at of the machine
-// whose root file system that is: Detect finds the same in both. What may not be read
+// whose root file system that is: Detect finds the same in both. What cannot be read
 // is left out. Symbolic links stay links; an fs.FS that cannot read them, which
 // os.DirFS can, gives a record without the names of parents.
 //
@@ -61,8 +58,9 @@ func Record(root fs.FS) ([]byte, error) {
 }
 
 type recorder struct {
-	root fs.FS
-	tree Tree
+	root  fs.FS
+	tree  Tree
+	buses map[string]bool // nodes whose alias is that of a bus
 }
 
 // take adds the file at name and the links on the way there.
@@ -95,23 +93,22 @@ func (r *recorder) take(name string) error {
 	return r.content(at)
 }
 
-// content adds what is at a path without links.
+// content adds what is at a path without links, if it can be read: one file of /sys
+// that its driver has no answer for is no reason to have no record.
 func (r *recorder) content(name string) error {
 	switch info, err := fs.Stat(r.root, name); {
-	case errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission):
-		return nil
 	case err != nil:
-		return err
+		return nil
 	case info.IsDir():
 		return r.tree.Folder(name)
 	case !info.Mode().IsRegular():
 		return r.tree.Add(name, nil) // to open a device may do something
 	}
 	data, err := r.read(name)
-	if errors.Is(err, fs.ErrPermission) {
+	if err != nil {
 		return nil
 	}
-	return cmp.Or(err, r.tree.Add(name, data))
+	return r.tree.Add(name, data)
 }
 
 func (r *recorder) read(name string) ([]byte, error) {
@@ -133,8 +130,6 @@ var (
 	ofLines = []string{"compatible", "gpio-controller", "gpio-line-names", "ngpios", "reg", "st,bank-name"}
 	// Above controllers: what translates their addresses.
 	aboveLines = []string{"#address-cells", "#size-cells", "compatible", "ranges"}
-
-	busNames = []string{"i2c", "spi"} // that a bus's name begins with
 )
 
 // deviceTree records the first device tree that there is, at one of two places.
@@ -150,27 +145,31 @@ func (r *recorder) deviceTree() error {
 }
 
 func (r *recorder) treeAt(dir string) error {
-	if _, err := r.node(dir, ofRoot, 0); err != nil {
-		return err
-	}
-	// Aliases of nodes that are not recorded say nothing.
-	names, err := fs.Glob(r.root, path.Join(dir, "aliases", "*"))
+	aliases, err := fs.Glob(r.root, path.Join(dir, "aliases", "*"))
 	if err != nil {
 		return err
 	}
-	for _, name := range names {
+	r.buses = map[string]bool{}
+	targets := map[string]string{} // of aliases, as paths of files
+	for _, name := range aliases {
 		data, err := r.read(name)
 		if err != nil {
 			return err
 		}
-		node := path.Join(dir, strings.TrimRight(string(data), "\x00"))
-		if !fs.ValidPath(node) {
-			continue
+		target := path.Join(dir, strings.TrimRight(string(data), "\x00"))
+		if fs.ValidPath(target) {
+			targets[name] = target
+			r.buses[target] = r.buses[target] || isBusName(path.Base(name))
 		}
-		if _, err := fs.Stat(&r.tree, node); err != nil {
-			continue
+	}
+	if _, err := r.node(dir, ofRoot, 0); err != nil {
+		return err
+	}
+	for name, target := range targets {
+		if _, err := fs.Stat(&r.tree, target); err != nil {
+			continue // an alias of a node that is not recorded says nothing
 		}
-		if err := r.tree.Add(name, data); err != nil {
+		if err := r.content(name); err != nil {
 			return err
 		}
 	}
@@ -201,11 +200,12 @@ func (r *recorder) node(name string, wanted []string, depth int) (below, error) 
 		children.lines, children.key = children.lines || child.lines, children.key || child.key
 	}
 	is.lines, is.key = has["gpio-controller"], has["linux,code"]
+	bus := r.buses[name] || has["#address-cells"] && isBusName(path.Base(name))
 	for _, rule := range []struct {
 		holds      bool
 		properties []string
 	}{
-		{is.lines, ofLines}, {is.key, ofKey}, {children.lines, aboveLines}, {children.key, ofKeys}, {isBus(name, has), ofBus},
+		{is.lines, ofLines}, {is.key, ofKey}, {bus, ofBus}, {children.lines, aboveLines}, {children.key, ofKeys},
 	} {
 		if rule.holds {
 			wanted = append(wanted, rule.properties...)
@@ -214,6 +214,9 @@ func (r *recorder) node(name string, wanted []string, depth int) (below, error) 
 	_, err = fs.Stat(&r.tree, name) // there is one below it
 	if there := err == nil; there || len(wanted) > 0 || has["linux,revision"] || has["mac-address"] || has["local-mac-address"] {
 		wanted = append(wanted, ofAny...)
+		if err := r.tree.Folder(name); err != nil {
+			return is, err
+		}
 	}
 	for _, property := range wanted {
 		if !has[property] {
@@ -227,9 +230,7 @@ func (r *recorder) node(name string, wanted []string, depth int) (below, error) 
 	return is, nil
 }
 
-// isBus says whether a node may be an I2C or SPI bus.
-func isBus(name string, has map[string]bool) bool {
-	return has["#address-cells"] && slices.ContainsFunc(busNames, func(stem string) bool {
-		return strings.HasPrefix(path.Base(name), stem)
-	})
+// isBusName says whether a node or an alias of this name may be of an I2C or SPI bus.
+func isBusName(name string) bool {
+	return strings.HasPrefix(name, "i2c") || strings.HasPrefix(name, "spi")
 }

@@ -5,13 +5,12 @@ package main
 import (
 	"context"
 	"io/fs"
-	"log/slog"
 
 	"github.com/mecha-org/mecha-agent/board"
 	"github.com/mecha-org/mecha-agent/settings"
 )
 
-// openBoard returns the machine that this process runs on.
-func openBoard(ctx context.Context, root fs.FS, c settings.Agent, log *slog.Logger) (board.Board, error) {
-	return openMachine(ctx, root, c, log)
+// openBoard returns the machine that this process runs on, its parts opened by h.
+func openBoard(ctx context.Context, root fs.FS, c settings.Agent, h board.Host) (board.Board, error) {
+	return openMachine(ctx, root, c, h)
 }

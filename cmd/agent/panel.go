@@ -13,7 +13,7 @@ import (
 	"github.com/mecha-org/mecha-agent/cmd/internal/cli"
 	"github.com/mecha-org/mecha-agent/gateway"
 	"github.com/mecha-org/mecha-agent/hw"
-	"github.com/mecha-org/mecha-agent/hw/screen"
+	displays "github.com/mecha-org/mecha-agent/hw/screen"
 	"github.com/mecha-org/mecha-agent/provision"
 	"github.com/mecha-org/mecha-agent/settings"
 )
@@ -24,12 +24,12 @@ func openPanel(b *board.Board, c settings.Hardware, stdout io.Writer, log *slog.
 	var screens []hw.Screen
 	display := false // one shows the code, as far as can be told now
 	if d := b.Display; d != nil {
-		s, err := screen.Open(d.Bus, d.Address, d.Controller, d.Optional)
+		s, err := displays.Open(d.Bus, d.Address, d.Controller, d.Optional)
 		if err != nil {
 			return nil, cli.Usage(err, "")
 		}
 		screens = append(screens, s)
-		display = !d.Optional || screen.Answers(d.Bus, d.Address, d.Controller)
+		display = !d.Optional || displays.Answers(d.Bus, d.Address, d.Controller)
 	}
 	switch person := cli.IsTerminal(stdout); {
 	case c.Console == "on" || c.Console == "auto" && !display && person:

@@ -13,6 +13,7 @@ import (
 	"github.com/mecha-org/mecha-agent/cmd/internal/cli"
 	"github.com/mecha-org/mecha-agent/gateway"
 	"github.com/mecha-org/mecha-agent/gateway/client"
+	"github.com/mecha-org/mecha-agent/hw"
 	"github.com/mecha-org/mecha-agent/identity"
 	"github.com/mecha-org/mecha-agent/keystore"
 	"github.com/mecha-org/mecha-agent/provision"
@@ -22,21 +23,26 @@ import (
 
 // This file hands the settings to the rooms of the house, a function each.
 
-// openMachine finds the machine that this process runs on and connects what is
-// wired to it. A light that a crash left taken is given back first.
-func openMachine(ctx context.Context, root fs.FS, c settings.Agent, log *slog.Logger) (board.Board, error) {
+// openMachine finds the machine that root is of and connects what is wired to it
+// through h; nil connects nothing. When the board refuses the wiring, what it is
+// comes back beside the error.
+func openMachine(ctx context.Context, root fs.FS, c settings.Agent, h board.Host) (board.Board, error) {
 	b, err := detectBoard(root, c.Hardware)
 	if err != nil {
 		return b, err
 	}
-	h, w := host.New(), wiring(c.Hardware, hardwareState(c))
-	if err := h.RestoreLEDs(w.State); err != nil {
-		log.Warn("giving back the lights of the last run", "error", err, "hint", gateway.HintOf(err))
-	}
-	if err := b.Wire(ctx, w, h); err != nil {
+	if err := b.Wire(ctx, wiring(c.Hardware, hardwareState(c)), h); err != nil {
 		return b, cli.Usage(err, "")
 	}
 	return b, nil
+}
+
+// restoreLights gives back the board's own lights that a crash left taken. Only the
+// daemon may do so: they may be in use.
+func restoreLights(c settings.Agent, log *slog.Logger) {
+	if err := host.New().RestoreLEDs(hardwareState(c)); err != nil {
+		log.Warn("giving back the lights of the last run", "error", err, "hint", gateway.HintOf(err))
+	}
 }
 
 // detectBoard finds the machine that root is of.

@@ -20,8 +20,11 @@ type Pin struct {
 	pull  gpio.Pull
 	edge  gpio.Edge
 	waits int
-	err   error
+	takes int
+	err   error // of In
+	fails int   // how often In is to fail yet; -1: always
 	gone  bool
+	back  bool // the next In finds the line again
 	deaf  bool
 	drop  int
 
@@ -34,6 +37,13 @@ func NewPin(level gpio.Level) *Pin {
 	return &Pin{level: level, edges: make(chan struct{}, 16), halt: make(chan struct{}, 1)}
 }
 
+// Lose changes the level, and the edge of it is lost.
+func (p *Pin) Lose(l gpio.Level) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.level = l
+}
+
 // Set changes the level and queues an edge, as the kernel does: 16 at most.
 func (p *Pin) Set(l gpio.Level) {
 	p.mu.Lock()
@@ -42,7 +52,7 @@ func (p *Pin) Set(l gpio.Level) {
 		return
 	}
 	p.level = l
-	if p.edge == gpio.NoEdge {
+	if p.edge == gpio.NoEdge || p.gone {
 		return
 	}
 	select {
@@ -51,18 +61,40 @@ func (p *Pin) Set(l gpio.Level) {
 	}
 }
 
-// FailIn makes In fail with err.
-func (p *Pin) FailIn(err error) {
+// FailIn makes In fail with err the next so many times; with a negative number until
+// FailIn is called again.
+func (p *Pin) FailIn(err error, times int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.err = err
+	p.err, p.fails = err, times
 }
 
-// TakeAway makes WaitForEdge give up at once, as on a chip that was unplugged.
-func (p *Pin) TakeAway() {
+// TakeAway makes the line that of a chip that was unplugged: the wait that goes on and
+// those to come give up at once, Read returns High, and In fails with err. With no
+// err In works, and yet nothing is to be had from the line.
+func (p *Pin) TakeAway(err error) {
+	p.FailIn(err, -1)
+	p.mu.Lock()
+	p.gone, p.back = true, false
+	p.mu.Unlock()
+	p.Hitch()
+}
+
+// GiveBack plugs the chip in again. The next In finds the line at the level of the
+// last Set.
+func (p *Pin) GiveBack() {
+	p.FailIn(nil, 0)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.gone = true
+	p.back = true
+}
+
+// Hitch makes the wait that goes on, or else the next one, give up early.
+func (p *Pin) Hitch() {
+	select {
+	case p.halt <- struct{}{}:
+	default:
+	}
 }
 
 // Deafen makes Halt switch the edges off instead of interrupting a WaitForEdge, as
@@ -88,22 +120,35 @@ func (p *Pin) Waits() int {
 	return p.waits
 }
 
-// In sets the line up as an input.
+// Takes returns how often In was called.
+func (p *Pin) Takes() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.takes
+}
+
+// In sets the line up as an input, and forgets the edges from before.
 func (p *Pin) In(pull gpio.Pull, edge gpio.Edge) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.err != nil {
+	p.takes++
+	if p.err != nil && p.fails != 0 {
+		p.fails = max(p.fails-1, -1)
 		return p.err
 	}
 	p.pull, p.edge = pull, edge
+	p.gone, p.back = p.gone && !p.back, false
+	for len(p.edges) > 0 {
+		<-p.edges
+	}
 	return nil
 }
 
-// Read returns the level.
+// Read returns the level, High when the line is gone.
 func (p *Pin) Read() gpio.Level {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.level
+	return p.level || gpio.Level(p.gone)
 }
 
 // WaitForEdge waits for an edge, for the time-out, or for Halt.

@@ -24,6 +24,8 @@ type Screen struct {
 	err    error
 	closed int
 	slept  int
+	dark   bool // since the last Sleep
+	nap    error
 	late   int // Show after Close
 	busy   bool
 	twice  bool // two calls at a time
@@ -64,6 +66,7 @@ func (s *Screen) Show(v hw.View, now time.Time) error {
 		s.late++
 	}
 	s.shown = append(s.shown, Shown{v, now, s.err})
+	s.dark = s.dark && s.err != nil
 	return s.err
 }
 
@@ -72,7 +75,26 @@ func (s *Screen) Sleep() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.slept++
-	return s.err
+	err := s.nap
+	if err == nil {
+		err = s.err
+	}
+	s.dark = err == nil
+	return err
+}
+
+// FailSleep makes Sleep fail with err, or not any more with nil.
+func (s *Screen) FailSleep(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.nap = err
+}
+
+// Dark says whether the screen sleeps.
+func (s *Screen) Dark() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.dark
 }
 
 // Sleeps returns how often the screen was made dark.
@@ -98,6 +120,13 @@ func (s *Screen) Shown() []Shown {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.shown)
+}
+
+// Forget forgets what was shown.
+func (s *Screen) Forget() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.shown = nil
 }
 
 // Last returns the view that stands on the screen: the last that did not fail.

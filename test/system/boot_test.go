@@ -196,6 +196,9 @@ func writeTree(ctx context.Context, file, trees string, b board) error {
 	if b.tree == "" {
 		// QEMU writes the tree that it would give to the kernel, and ends.
 		machine := append([]string(nil), b.machine...)
+		if b.terminal {
+			machine = append(machine, "-serial", "null")
+		}
 		for i := range machine {
 			if i > 0 && machine[i-1] == "-M" {
 				machine[i] += ",dumpdtb=" + file

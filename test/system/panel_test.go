@@ -254,3 +254,42 @@ func (l *lab) areOutputs(t *testing.T, leds ledRegisters) {
 		}
 	}
 }
+
+// colours are those of the states that the RGB LED shows without blinking: red is
+// the first bit.
+var colours = map[provisioningpb.State]uint8{
+	provisioningpb.State_STATE_IDLE:        0b000,
+	provisioningpb.State_STATE_CODE_SHOWN:  0b001,
+	provisioningpb.State_STATE_PROVISIONED: 0b010,
+}
+
+// hasColour waits until the RGB LED has the colour of the state, and checks that it
+// stays.
+func (l *lab) hasColour(t *testing.T, state provisioningpb.State) {
+	t.Helper()
+	look := func() (colour uint8, err error) {
+		words, err := l.QMP.Words(l.board.leds.level, 1)
+		if err != nil {
+			return 0, err
+		}
+		for i, bit := range l.board.leds.rgb {
+			colour |= uint8(words[0]>>bit&1) << (2 - i)
+		}
+		return colour, nil
+	}
+	l.until(t, answerLimit, "the colour of "+state.String(), func(context.Context) (bool, error) {
+		colour, err := look()
+		if err == nil && colour != colours[state] {
+			err = fmt.Errorf("the RGB LED is %03b, want %03b", colour, colours[state])
+		}
+		return err == nil, err
+	})
+	tick := time.NewTicker(ledTick)
+	defer tick.Stop()
+	for range 50 {
+		<-tick.C
+		if colour, err := look(); err != nil || colour != colours[state] {
+			t.Fatalf("the RGB LED is %03b, %v, want %03b steadily", colour, err, colours[state])
+		}
+	}
+}
