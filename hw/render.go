@@ -43,10 +43,16 @@ func drawReset(c canvas, l layout, v View, now time.Time) {
 		lead = ""
 	}
 	words, part := v.hold(now)
-	place := at
-	place.Min.Y = place.Max.Y - l.code.bar.Dy()
-	at.Max.Y = place.Min.Y
-	c.bar(place, part)
+	tight := l.linesIn(at) <= 2 // no row between the second line and a bar
+	if tight && part < 1 {
+		words = v.holdShort(now)
+	}
+	if !tight || part < 1 {
+		place := at
+		place.Min.Y = place.Max.Y - l.code.bar.Dy()
+		at.Max.Y = place.Min.Y
+		c.bar(place, part)
+	}
 	c.lines(at, fit(lead+words, cols, l.linesIn(at)), l.pitch)
 }
 

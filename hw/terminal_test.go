@@ -67,8 +67,8 @@ func TestTerminal(t *testing.T) {
 // TestTerminalAnySize draws everything on terminals of any size, and nothing is
 // outside of them.
 func TestTerminalAnySize(t *testing.T) {
-	for columns := 1; columns <= 132; columns += 7 {
-		for rows := 1; rows <= 50; rows += 5 {
+	for columns := 1; columns <= 132; columns += 13 {
+		for rows := 1; rows <= 50; rows += 9 {
 			for _, p := range pictures {
 				v := hwtest.NewTerminal(columns, rows)
 				s := hw.NewTerminal(v, columns, rows, true)
