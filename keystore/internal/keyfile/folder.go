@@ -1,4 +1,7 @@
-package disk
+// Package keyfile puts files that hold keys, or what a security chip needs to
+// find them, on stable storage and takes them away: nobody else may read them or
+// put others in their place, and a power cut leaves a whole file or none.
+package keyfile
 
 import (
 	"crypto/rand"
@@ -19,49 +22,54 @@ const (
 	modeFolder = 0o700
 )
 
-// folder is the open folder of a key. Everything goes through its descriptor,
+// Folder is the open folder of a key. Everything goes through its descriptor,
 // so that nobody can swap the folder between a check and a use.
-type folder struct {
-	f    *os.File
-	path string // of the key
-	base string // its last element
+type Folder struct {
+	f       *os.File
+	path    string // of the key
+	base    string // its last element
+	exposed error  // of the way to the folder, or nil
 }
 
-func openFolder(path string) (*folder, error) {
+// Open opens the folder that path lies in. It returns keystore.ErrNotExist when
+// there is none.
+func Open(path string) (*Folder, error) {
 	base := filepath.Base(path)
 	if path == "" || base == "." || base == ".." || base == string(filepath.Separator) {
 		return nil, fmt.Errorf("%q is not the path of a file", path)
 	}
-	f, err := os.OpenFile(filepath.Dir(path), os.O_RDONLY|unix.O_DIRECTORY, 0)
+	f, exposed, err := walk(filepath.Dir(path))
 	switch {
 	case errors.Is(err, os.ErrNotExist):
 		return nil, fmt.Errorf("%w: %s", keystore.ErrNotExist, path)
 	case err != nil:
 		return nil, err
 	}
-	return &folder{f: f, path: path, base: base}, nil
+	return &Folder{f: f, path: path, base: base, exposed: exposed}, nil
 }
 
 // Close frees the descriptor.
-func (d *folder) Close() error { return d.f.Close() }
+func (d *Folder) Close() error { return d.f.Close() }
 
-func (d *folder) fd() int { return int(d.f.Fd()) }
+func (d *Folder) fd() int { return int(d.f.Fd()) }
 
-func (d *folder) sync() error {
+func (d *Folder) sync() error {
 	if err := d.f.Sync(); err != nil {
 		return fmt.Errorf("syncing folder: %w", err)
 	}
 	return nil
 }
 
-func (d *folder) exists() bool {
+// Exists says whether anything at all stands at the path.
+func (d *Folder) Exists() bool {
 	var st unix.Stat_t
 	return unix.Fstatat(d.fd(), d.base, &st, unix.AT_SYMLINK_NOFOLLOW) == nil
 }
 
-// refuseWritable returns ErrExposed when somebody else could put a file of his
-// own in the key's place. The sticky bit is no excuse.
-func (d *folder) refuseWritable() error {
+// RefuseWritable returns keystore.ErrExposed when somebody else could put a file
+// of his own in the key's place, here or in a folder above. For the folder itself
+// the sticky bit is no excuse.
+func (d *Folder) RefuseWritable() error {
 	var st unix.Stat_t
 	if err := unix.Fstat(d.fd(), &st); err != nil {
 		return fmt.Errorf("%s: %w", d.f.Name(), err)
@@ -70,17 +78,20 @@ func (d *folder) refuseWritable() error {
 		return err
 	}
 	if mode := st.Mode & 0o777; mode&0o022 != 0 {
-		return &hinted{
-			err:  fmt.Errorf("%w: its folder %s has mode %04o, so that others can replace it", keystore.ErrExposed, d.f.Name(), mode),
-			hint: "run: chmod go-w " + quote(d.f.Name()),
-		}
+		return WithHint(
+			fmt.Errorf("%w: its folder %s has mode %04o, so that others can replace it", keystore.ErrExposed, d.f.Name(), mode),
+			"run: chmod go-w "+Quote(d.f.Name()))
 	}
-	return nil
+	return d.exposed
 }
 
-// read returns the file's content after the checks of Open, all of them on the
-// descriptor that is read from.
-func (d *folder) read() ([]byte, error) {
+// Read returns the file's content, at most max bytes of it. What it checks is
+// checked on the very descriptor that is read from. It returns
+// keystore.ErrNotExist; keystore.ErrExposed when others can read the file or write
+// its folder, or either belongs to somebody who is neither us nor root;
+// keystore.ErrDamaged when it is too long or not a regular file (a symbolic link
+// is not followed).
+func (d *Folder) Read(max int) ([]byte, error) {
 	// O_NONBLOCK: opening a FIFO would wait for a writer.
 	fd, err := unix.Openat(d.fd(), d.base, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	switch {
@@ -100,31 +111,30 @@ func (d *folder) read() ([]byte, error) {
 	if st.Mode&unix.S_IFMT != unix.S_IFREG {
 		return nil, notRegular(d.path)
 	}
-	if err := d.refuseWritable(); err != nil {
+	if err := d.RefuseWritable(); err != nil {
 		return nil, err
 	}
 	if err := refuseOwner(d.path, st.Uid); err != nil {
 		return nil, err
 	}
 	if mode := st.Mode & 0o777; mode&0o077 != 0 {
-		return nil, &hinted{
-			err:  fmt.Errorf("%w: %s has mode %04o", keystore.ErrExposed, d.path, mode),
-			hint: "run: chmod 600 " + quote(d.path) + " (and make a new key when somebody may have read this one)",
-		}
+		return nil, WithHint(
+			fmt.Errorf("%w: %s has mode %04o", keystore.ErrExposed, d.path, mode),
+			"run: chmod 600 "+Quote(d.path)+" (and make a new key when somebody may have read this one)")
 	}
-	text, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	text, err := io.ReadAll(io.LimitReader(f, int64(max)+1))
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("reading: %w", err)
-	case len(text) > maxFile:
-		return nil, explain(fmt.Errorf("%w: it is longer than %d bytes", keystore.ErrDamaged, maxFile), d.path)
+	case len(text) > max:
+		return nil, WithHint(fmt.Errorf("%w: %s is longer than %d bytes", keystore.ErrDamaged, d.path, max), hintDamaged(d.path))
 	}
 	return text, nil
 }
 
-// install writes text to a temporary file, syncs it, gives it its name without
+// Install writes text to a temporary file, syncs it, gives it its name without
 // replacing anything, and syncs the folder. After an error nothing is left.
-func (d *folder) install(text []byte) (err error) {
+func (d *Folder) Install(text []byte) (err error) {
 	temp := "." + d.base + "." + rand.Text() + ".tmp"
 	fd, err := unix.Openat(d.fd(), temp, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, modeFile)
 	if err != nil {
@@ -155,7 +165,7 @@ func (d *folder) install(text []byte) (err error) {
 }
 
 // name renames temp to the key's name unless that is taken.
-func (d *folder) name(temp string) error {
+func (d *Folder) name(temp string) error {
 	err := unix.Renameat2(d.fd(), temp, d.fd(), d.base, unix.RENAME_NOREPLACE)
 	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) {
 		// The file system (NFS, older overlays) or kernel has no such flag; a hard
@@ -174,7 +184,7 @@ func (d *folder) name(temp string) error {
 }
 
 // overwrite fills the file with zeros, as far as it can.
-func (d *folder) overwrite() {
+func (d *Folder) overwrite() {
 	fd, err := unix.Openat(d.fd(), d.base, unix.O_WRONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return
@@ -196,31 +206,25 @@ func (d *folder) overwrite() {
 	_ = f.Sync() // the unlink that follows decides
 }
 
-// makeFolders is os.MkdirAll with mode 0700 that also syncs the parent of each
-// folder it makes, so that a power cut cannot take away the path to the key.
-func makeFolders(path string) error {
-	if st, err := os.Stat(path); err == nil {
-		if !st.IsDir() {
-			return fmt.Errorf("%s: %w", path, unix.ENOTDIR)
-		}
-		return nil
+// Remove overwrites the file with zeros and unlinks it, also when Read would
+// refuse it. It returns keystore.ErrNotExist when nothing stands there and
+// keystore.ErrDamaged, removing nothing, when that is not a regular file.
+func (d *Folder) Remove() error {
+	var st unix.Stat_t
+	err := unix.Fstatat(d.fd(), d.base, &st, unix.AT_SYMLINK_NOFOLLOW)
+	switch {
+	case errors.Is(err, unix.ENOENT):
+		return fmt.Errorf("%w: %s", keystore.ErrNotExist, d.path)
+	case err != nil:
+		return fmt.Errorf("%s: %w", d.path, err)
+	case st.Mode&unix.S_IFMT != unix.S_IFREG:
+		return notRegular(d.path)
 	}
-	parent := filepath.Dir(path)
-	if parent != path {
-		if err := makeFolders(parent); err != nil {
-			return err
-		}
+	// A file that cannot be overwritten (a full copy-on-write file system, mode
+	// 0400) must go all the same, so the outcome is that of the unlink.
+	d.overwrite()
+	if err := unix.Unlinkat(d.fd(), d.base, 0); err != nil {
+		return fmt.Errorf("unlinking %s: %w", d.path, err)
 	}
-	if err := os.Mkdir(path, modeFolder); err != nil && !errors.Is(err, os.ErrExist) {
-		return err
-	}
-	f, err := os.Open(parent)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	if err := f.Sync(); err != nil {
-		return fmt.Errorf("syncing folder: %w", err)
-	}
-	return nil
+	return d.sync()
 }
