@@ -439,3 +439,27 @@ func TestSilentSocket(t *testing.T) {
 	sign(t, k)
 	without(t, k.Close())
 }
+
+// What is known of a key's origin helps to name faults. When it is gone or
+// nonsense the key works all the same.
+func TestOriginLost(t *testing.T) {
+	s := newTestStore(t, Config{Path: tpmtest.Start(t)})
+	path := newKeyPath(t)
+	without(t, create(t, s, path).Close())
+	for name, text := range map[string]string{"empty": "", "not JSON": "hello", "no names": "{}", "not hexadecimal": `{"key":"x","srk":"x"}`,
+		"too long": strings.Repeat(" ", maxOrigin+1)} {
+		without(t, os.WriteFile(path+OriginSuffix, []byte(text), 0o600))
+		if _, err := readOrigin(path); !errors.Is(err, keystore.ErrDamaged) {
+			t.Errorf("%s: %v, want ErrDamaged", name, err)
+		}
+		k, err := s.Open(t.Context(), path)
+		without(t, err)
+		sign(t, k)
+		without(t, k.Close())
+	}
+	without(t, os.Remove(path+OriginSuffix))
+	k, err := s.Open(t.Context(), path)
+	without(t, err)
+	sign(t, k)
+	without(t, k.Close())
+}

@@ -279,6 +279,9 @@ func (s *Store) open(ctx context.Context, path string) (*key, error) {
 		return nil, keyfile.WithHint(fmt.Errorf("%s: %w", path, ErrSwapped),
 			"restore the file from a backup; when it was replaced on purpose, remove "+keyfile.Quote(path+OriginSuffix))
 	}
+	if area, err := r.blob.public.Contents(); err == nil && !area.ObjectAttributes.NoDA {
+		s.log.Warn("the key is protected against guessing: after some power cuts in use the TPM will lock it out", "key", path)
+	}
 	err = s.do(ctx, func(t transport.TPM) error {
 		_, err := s.chip.load(t, r)
 		return err
