@@ -30,6 +30,8 @@ type chip struct {
 	parents map[tpm2.TPMHandle]*parent
 	session tpm2.Session // nil: to be started
 	loaded  []*resident  // the one used last at the end
+	ak      *object      // nil: to be made
+	ek      *ek          // nil: not known yet; it outlives the connection
 }
 
 // parent is a storage key at work.
@@ -88,7 +90,7 @@ func lost(err error) bool {
 	if errors.Is(err, ErrGone) {
 		return true
 	}
-	if errors.Is(err, ErrOwnerAuth) {
+	if errors.Is(err, ErrOwnerAuth) || errors.Is(err, ErrEndorsementAuth) {
 		return false
 	}
 	var code tpm2.TPMRC
@@ -104,9 +106,8 @@ func lost(err error) bool {
 	}
 	handle, _ := detail.Handle()
 	session, _ := detail.Session()
-	return handle && (errors.Is(code, tpm2.TPMRCHandle) || errors.Is(code, tpm2.TPMRCValue) || errors.Is(code, tpm2.TPMRCType)) ||
-		session && (errors.Is(code, tpm2.TPMRCAuthFail) || errors.Is(code, tpm2.TPMRCBadAuth) ||
-			errors.Is(code, tpm2.TPMRCHandle) || errors.Is(code, tpm2.TPMRCValue) || errors.Is(code, tpm2.TPMRCNonce))
+	return handle || session && (errors.Is(code, tpm2.TPMRCAuthFail) || errors.Is(code, tpm2.TPMRCBadAuth) ||
+		errors.Is(code, tpm2.TPMRCHandle) || errors.Is(code, tpm2.TPMRCValue) || errors.Is(code, tpm2.TPMRCNonce))
 }
 
 func (c *chip) connect(ctx context.Context) error {
@@ -135,7 +136,7 @@ func (c *chip) connect(ctx context.Context) error {
 // forget takes all that was loaded for lost.
 func (c *chip) forget() {
 	c.parents = make(map[tpm2.TPMHandle]*parent)
-	c.session = nil
+	c.session, c.ak = nil, nil
 	for _, r := range c.loaded {
 		r.handle = 0
 	}
@@ -158,6 +159,7 @@ func (c *chip) close() error {
 				flush(t, p.handle)
 			}
 		}
+		c.dropAK(t)
 		if c.session != nil {
 			flush(t, c.session.Handle())
 		}
@@ -250,6 +252,8 @@ func (c *chip) room(t transport.TPM, f func() error) error {
 		switch {
 		case objects && len(c.loaded) > 0:
 			c.unload(t, c.loaded[0])
+		case objects && c.ak != nil:
+			c.dropAK(t)
 		case objects && c.strays(t, transientFirst), sessions && c.strays(t, sessionFirst):
 		default:
 			return err
@@ -297,7 +301,7 @@ func (c *chip) ours(h tpm2.TPMHandle) bool {
 		}
 	}
 	return slices.ContainsFunc(c.loaded, func(r *resident) bool { return r.handle == h }) ||
-		c.session != nil && c.session.Handle() == h
+		c.session != nil && c.session.Handle() == h || c.ak != nil && c.ak.handle == h
 }
 
 // handles are those of one kind that the TPM has, up to 64.

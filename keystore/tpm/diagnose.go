@@ -72,21 +72,17 @@ func (c *chip) endorsement(t transport.TPM, from string) (name []byte, source st
 	for _, known := range []tpm2.TPMHandle{ekHandleECC, ekHandleRSA} {
 		source := fmt.Sprintf("0x%08x", uint32(known))
 		if from == "" && c.has(known) || from == source {
-			r, err := tpm2.ReadPublic{ObjectHandle: known}.Execute(t)
+			r, err := c.readPublic(t, known)
 			if err != nil {
 				return nil, "", fmt.Errorf("reading the endorsement key: %w", err)
 			}
 			return r.Name.Buffer, source, nil
 		}
 	}
-	var r *tpm2.CreatePrimaryResponse
-	err = c.room(t, func() (err error) {
-		r, err = tpm2.CreatePrimary{PrimaryHandle: tpm2.TPMRHEndorsement, InPublic: tpm2.New2B(tpm2.ECCEKTemplate)}.Execute(t)
-		return err
-	})
+	k, err := c.primary(t, tpm2.ECCEKTemplate)
 	if err != nil {
 		return nil, "", fmt.Errorf("making the endorsement key: %w", err)
 	}
-	flush(t, r.ObjectHandle)
-	return r.Name.Buffer, "P-256", nil
+	k.free(t)
+	return k.name.Buffer, "P-256", nil
 }

@@ -137,7 +137,7 @@ func meaning(err error) error {
 		return err
 	}
 	for _, own := range []error{ErrNone, ErrPermission, ErrBusy, ErrGone, ErrHung, ErrGarbage, ErrVersion, ErrNotTPM,
-		ErrCleared, ErrReplaced, keystore.ErrDamaged, errKeyClosed, context.Canceled, context.DeadlineExceeded} {
+		ErrCleared, ErrReplaced, keystore.ErrDamaged, errKeyClosed, ErrEndorsementAuth, context.Canceled, context.DeadlineExceeded} {
 		if errors.Is(err, own) {
 			return err
 		}

@@ -29,7 +29,7 @@ func (c *chip) parent(t transport.TPM, h tpm2.TPMHandle) (*parent, error) {
 		return p, nil
 	}
 	if h != tpm2.TPMRHOwner {
-		r, err := tpm2.ReadPublic{ObjectHandle: h}.Execute(t)
+		r, err := c.readPublic(t, h)
 		switch {
 		case errors.Is(err, tpm2.TPMRCHandle):
 			return c.parent(t, tpm2.TPMRHOwner)
@@ -63,6 +63,15 @@ func (c *chip) parent(t transport.TPM, h tpm2.TPMHandle) (*parent, error) {
 	return c.keep(h, &parent{handle: r.ObjectHandle, name: r.Name, public: *public, transient: true}), nil
 }
 
+// readPublic reads a persistent key, for which the TPM needs a free place too.
+func (c *chip) readPublic(t transport.TPM, h tpm2.TPMHandle) (r *tpm2.ReadPublicResponse, err error) {
+	err = c.room(t, func() (err error) {
+		r, err = tpm2.ReadPublic{ObjectHandle: h}.Execute(t)
+		return err
+	})
+	return r, err
+}
+
 func (c *chip) keep(h tpm2.TPMHandle, p *parent) *parent {
 	c.parents[h] = p
 	return p
@@ -85,7 +94,11 @@ func (c *chip) create(t transport.TPM, p *parent, session tpm2.Session, template
 	if !errors.Is(err, tpm2.TPMRCCommandCode) {
 		return nil, unmakeable(err)
 	}
-	made, err := tpm2.Create{ParentHandle: auth, InPublic: tpm2.New2B(template)}.Execute(t)
+	var made *tpm2.CreateResponse
+	err = c.room(t, func() (err error) {
+		made, err = tpm2.Create{ParentHandle: auth, InPublic: tpm2.New2B(template)}.Execute(t)
+		return err
+	})
 	if err != nil {
 		return nil, unmakeable(err)
 	}

@@ -1,8 +1,10 @@
 package tpm
 
 import (
+	"context"
 	"crypto"
 	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"io/fs"
 	"os"
@@ -254,4 +256,30 @@ func TestNewErrors(t *testing.T) {
 	if !errors.Is(err, ErrNone) || gateway.HintOf(err) == "" || !strings.Contains(err.Error(), missing) {
 		t.Errorf("no TPM: %v, hint %q", err, gateway.HintOf(err))
 	}
+}
+
+// old is a TPM of before revision 1.38.
+type old struct{ exchanger }
+
+func (o old) exchange(ctx context.Context, command []byte) ([]byte, error) {
+	if tpm2.TPMCC(binary.BigEndian.Uint32(command[6:])) == tpm2.TPMCCCreateLoaded {
+		return reply(tpm2.TPMRCCommandCode), nil
+	}
+	return o.exchanger.exchange(ctx, command)
+}
+
+func TestWithoutCreateLoaded(t *testing.T) {
+	s, err := newStore(Config{Path: tpmtest.Start(t), Curve: keystore.P256}, func(path string) (exchanger, error) {
+		to, err := dial(path)
+		return old{to}, err
+	})
+	without(t, err)
+	path := newKeyPath(t)
+	k := create(t, s, path)
+	sign(t, k)
+	without(t, k.Close())
+	k, err = s.Open(t.Context(), path)
+	without(t, err)
+	sign(t, k)
+	without(t, s.Close())
 }
