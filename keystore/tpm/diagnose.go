@@ -65,7 +65,9 @@ func (c *chip) unreadable(t transport.TPM, r *resident, err error) error {
 }
 
 // endorsement returns the Name of the endorsement key, which tells one TPM from
-// all others, and where it is from, to be given when it is asked for again. With
+// all others, also after a clear (only asymmetric keys of the endorsement hierarchy
+// stay the same then: its proof value is new, and goes into all others), and where
+// it is from, to be given when it is asked for again. With
 // from "" it is the persistent one, or the P-256 one that is made anew: TCG EK
 // Credential Profile, sections 2.2.1.4 and B.3.4 (template L-2).
 func (c *chip) endorsement(t transport.TPM, from string) (name []byte, source string, err error) {

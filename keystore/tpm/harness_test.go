@@ -18,10 +18,11 @@ import (
 	"github.com/mecha-org/mecha-agent/keystore"
 )
 
-// recorder counts commands on their way to a TPM.
+// recorder counts commands on their way to a TPM, and the time that they take.
 type recorder struct {
 	mu   sync.Mutex
 	sent []tpm2.TPMCC
+	took time.Duration
 }
 
 type recording struct {
@@ -30,10 +31,13 @@ type recording struct {
 }
 
 func (r recording) exchange(ctx context.Context, command []byte) ([]byte, error) {
+	begin := time.Now()
+	response, err := r.exchanger.exchange(ctx, command)
 	r.by.mu.Lock()
+	defer r.by.mu.Unlock()
 	r.by.sent = append(r.by.sent, tpm2.TPMCC(binary.BigEndian.Uint32(command[6:])))
-	r.by.mu.Unlock()
-	return r.exchanger.exchange(ctx, command)
+	r.by.took += time.Since(begin)
+	return response, err
 }
 
 func (r *recorder) dial(path string) (exchanger, error) {

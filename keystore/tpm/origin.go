@@ -39,9 +39,9 @@ func (n *name) UnmarshalText(text []byte) (err error) {
 	return err
 }
 
-// install writes the origin of the key at path, in place of one that a key which
-// is gone left behind.
-func (o *origin) install(path string) error {
+// put writes the origin of the key at path, in place of one that a key which is
+// gone left behind. The key's own file syncs the folder.
+func (o *origin) put(path string) error {
 	text, err := json.Marshal(o)
 	if err != nil {
 		return err
@@ -54,7 +54,7 @@ func (o *origin) install(path string) error {
 	if err := dir.Remove(); err != nil && !errors.Is(err, keystore.ErrNotExist) {
 		return err
 	}
-	return dir.Install(append(text, '\n'))
+	return dir.Put(append(text, '\n'))
 }
 
 // readOrigin returns keystore.ErrNotExist when nothing is known.

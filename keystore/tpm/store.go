@@ -229,7 +229,7 @@ func (r *resident) install(dir *keyfile.Folder, path string) error {
 	if err != nil {
 		return err
 	}
-	if err := r.origin.install(path); err != nil {
+	if err := r.origin.put(path); err != nil {
 		return err
 	}
 	if err := dir.Install(text); err != nil {

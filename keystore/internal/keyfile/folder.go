@@ -133,8 +133,22 @@ func (d *Folder) Read(max int) ([]byte, error) {
 }
 
 // Install writes text to a temporary file, syncs it, gives it its name without
-// replacing anything, and syncs the folder. After an error nothing is left.
-func (d *Folder) Install(text []byte) (err error) {
+// replacing anything, and syncs the folder. After an error nothing is left. It
+// returns keystore.ErrExists when the name is taken.
+func (d *Folder) Install(text []byte) error {
+	if err := d.Put(text); err != nil {
+		return err
+	}
+	if err := d.sync(); err != nil {
+		unix.Unlinkat(d.fd(), d.base, 0)
+		return err
+	}
+	return nil
+}
+
+// Put is Install without the last step, for a file that is followed by another
+// one in the same folder: that one's Install syncs both names.
+func (d *Folder) Put(text []byte) (err error) {
 	temp := "." + d.base + "." + rand.Text() + ".tmp"
 	fd, err := unix.Openat(d.fd(), temp, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, modeFile)
 	if err != nil {
@@ -142,10 +156,9 @@ func (d *Folder) Install(text []byte) (err error) {
 	}
 	f := os.NewFile(uintptr(fd), temp)
 	defer f.Close()
-	named := temp
 	defer func() {
 		if err != nil {
-			unix.Unlinkat(d.fd(), named, 0)
+			unix.Unlinkat(d.fd(), temp, 0)
 		}
 	}()
 	if err := f.Chmod(modeFile); err != nil { // whatever the umask took away
@@ -157,11 +170,7 @@ func (d *Folder) Install(text []byte) (err error) {
 	if err := f.Sync(); err != nil {
 		return fmt.Errorf("syncing: %w", err)
 	}
-	if err := d.name(temp); err != nil {
-		return err
-	}
-	named = d.base
-	return d.sync()
+	return d.name(temp)
 }
 
 // name renames temp to the key's name unless that is taken.
