@@ -27,6 +27,8 @@ const (
 	bootLimit   = 2 * time.Minute
 	answerLimit = time.Minute
 	pictureTick = 200 * time.Millisecond
+
+	connectLimit = 2 * time.Second
 )
 
 // consoleLog is the file, among the logs, of what a terminal that is a display has
@@ -118,11 +120,11 @@ func (l *lab) connect() error {
 	if l.commands, err = l.Forwarded(guest.CommandPort); err != nil {
 		return err
 	}
-	// The guest is asked before the agent listens: the usual pauses between tries, of
-	// seconds, would be measured as the agent's.
+	// The guest is asked before the agent listens, and QEMU takes the connection before
+	// the guest can. The usual pauses would be measured as the agent's.
 	retry := backoff.Config{BaseDelay: pictureTick, Multiplier: 1, MaxDelay: pictureTick}
 	l.conn, err = grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithConnectParams(grpc.ConnectParams{Backoff: retry, MinConnectTimeout: answerLimit}))
+		grpc.WithConnectParams(grpc.ConnectParams{Backoff: retry, MinConnectTimeout: connectLimit}))
 	if err != nil {
 		return err
 	}
