@@ -11,10 +11,10 @@ BUILD   := CGO_ENABLED=0 $(GO) build -trimpath -tags $(TAGS) -ldflags '$(LDFLAGS
 PLATFORMS := linux_arm64 linux_armv7 linux_armv6 linux_amd64
 
 .DEFAULT_GOAL := help
-.PHONY: help build $(PLATFORMS) demo test lint generate clean
+.PHONY: help build $(PLATFORMS) demo test system-test lint generate clean
 
 help: ## print this
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: ## watch a simulated board get its identity (KEEP=1 leaves it running)
 	@echo "building ..."
@@ -26,6 +26,10 @@ demo: ## watch a simulated board get its identity (KEEP=1 leaves it running)
 test: ## install what tests need, then run all of them
 	@scripts/deps.sh
 	@scripts/test.sh
+
+system-test: ## boot emulated ARM boards and provision them (BOARDS='raspi3b|virt' picks some)
+	@scripts/deps.sh
+	$(GO) test -tags $(TAGS),system -timeout 30m -count 1 -v -run 'TestBoards/^($(or $(BOARDS),.*))$$' ./test/system
 
 build: $(PLATFORMS) ## build static binaries into bin/<os>_<arch>/
 	@ls -l bin/linux_*/mecha-*

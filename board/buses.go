@@ -56,7 +56,8 @@ func (s *source) spi(t *deviceTree) []Bus {
 // isI2C and isSPI say whether a node is a bus, switched on or not, by its name
 // (Devicetree Specification 0.4, section 2.2.2) and by having numbered children.
 // Linux's aspeed-g5.dtsi calls its buses i2c-bus, the Pi's firmware names the pins'
-// switch i2c0mux.
+// switch i2c0mux. A node with a numbered alias needs no such proof: those of the
+// Raspberry Pi 5 do not say how their children are numbered.
 func isI2C(n node) bool {
 	return isBus(n, "i2c", "i2c-gpio", "i2c-bus", "i2c-tunnel")
 }
@@ -98,11 +99,11 @@ func (b *busList) alias(node string) string {
 // want asks for.
 func (b *busList) all(want func(alias, node string) bool) []Bus {
 	for _, n := range b.t.nodes {
-		alias := b.alias(n.path)
-		if !b.bus(n) || b.seen[n.path] || n.off && alias == "" && !want(alias, n.path) {
+		alias, number := b.alias(n.path), b.t.aliasNumber(n.path, b.stem)
+		if number < 0 && !b.bus(n) || b.seen[n.path] || n.off && alias == "" && !want(alias, n.path) {
 			continue
 		}
-		b.list = append(b.list, Bus{Number: b.t.aliasNumber(n.path, b.stem), Node: n.path, Alias: alias})
+		b.list = append(b.list, Bus{Number: number, Node: n.path, Alias: alias})
 	}
 	slices.SortStableFunc(b.list, func(x, y Bus) int {
 		// Unknown numbers last.

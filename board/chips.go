@@ -17,6 +17,9 @@ const (
 	sysGPIOClass = "sys/class/gpio" // with CONFIG_GPIO_SYSFS only; labels are nowhere else
 )
 
+// exynosBank ends the names of the banks of Samsung's pin controllers: gpa0-gpio-bank.
+const exynosBank = "-gpio-bank"
+
 // maxLines is the most lines that a controller is given; a large one has 512.
 const maxLines = 4096
 
@@ -56,9 +59,10 @@ func (s *source) chips(t *deviceTree) []Chip {
 	type live struct {
 		Chip
 		number int
+		node   string
 	}
 	var list []live
-	seen := map[string]bool{}
+	seen := map[string]int{} // controllers, by node
 	classes := s.chipClasses()
 	for _, name := range s.folder(sysGPIO) {
 		number, ok := numberOf(name, "gpiochip")
@@ -66,23 +70,28 @@ func (s *source) chips(t *deviceTree) []Chip {
 			continue
 		}
 		device := path.Join(sysGPIO, name)
-		n, found := t.find(s.nodeOf(device))
-		seen[n.path] = found
+		n, _ := t.find(s.nodeOf(device))
+		seen[n.path]++
 		parent := s.parentOf(device)
 		c := Chip{Device: "/dev/" + name, Label: t.label(n, parent), Lines: t.lines(n)}
 		if of := classes[parent]; parent != "" && len(of) == 1 {
 			c.Label = of[0].label
 			c.Lines = grow(c.Lines, of[0].lines)
 		}
-		list = append(list, live{c, number})
+		list = append(list, live{c, number, n.path})
 	}
 	slices.SortFunc(list, func(a, b live) int { return cmp.Compare(a.number, b.number) })
 	var chips []Chip
 	for _, c := range list {
+		// Of several controllers of one node nothing here says which has which of
+		// its names (gpio-brcmstb.c, on the Raspberry Pi 5).
+		if c.node != "" && seen[c.node] > 1 {
+			c.Lines = nil
+		}
 		chips = append(chips, c.Chip)
 	}
 	for _, n := range t.nodes {
-		if n.has("gpio-controller") && !n.off && !seen[n.path] {
+		if n.has("gpio-controller") && !n.off && seen[n.path] == 0 {
 			chips = append(chips, Chip{Label: t.label(n, ""), Lines: t.lines(n)})
 		}
 	}
@@ -162,6 +171,9 @@ func (t *deviceTree) label(n node, device string) string {
 	}
 	if name := t.text(n.path, "st,bank-name"); name != "" {
 		return name // pinctrl-stm32.c; the banks have no compatible
+	}
+	if bank, ok := strings.CutSuffix(n.base(), exynosBank); ok {
+		return bank // pinctrl-samsung.c; the banks have no compatible
 	}
 	// A bank in the node of its pin controller (Amlogic).
 	if parent, ok := t.find(path.Dir(n.path)); ok && n.base() == "bank" {

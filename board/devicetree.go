@@ -47,7 +47,8 @@ func (n node) has(property string) bool {
 // passedOver names nodes that neither are nor have a part that Detect looks for.
 // They are about half of a device tree, and every node costs a few system calls. The
 // pins of pin controllers, a third of it, are passed over too; the controllers' banks
-// that are nodes of their own (Rockchip, STM32, Amlogic, Synopsys) begin as banks do.
+// that are nodes of their own (Rockchip, STM32, Amlogic, Synopsys) begin as banks do,
+// and end as exynosBank.
 var (
 	passedOver = map[string]bool{
 		"__fixups__": true, "__local_fixups__": true, "__overrides__": true, "__symbols__": true,
@@ -128,22 +129,12 @@ func (t *deviceTree) walk(name string, depth int) {
 	pins := n.has("gpio-controller") || strings.HasPrefix(n.base(), "pin")
 	for _, child := range children {
 		base, _, _ := strings.Cut(child, "@")
-		if passedOver[base] || pins && !slices.ContainsFunc(banks, func(s string) bool { return strings.HasPrefix(base, s) }) {
+		bank := strings.HasSuffix(base, exynosBank) || slices.ContainsFunc(banks, func(s string) bool { return strings.HasPrefix(base, s) })
+		if passedOver[base] || pins && !bank {
 			continue
 		}
 		t.walk(path.Join(name, child), depth+1)
 	}
-}
-
-// all returns the nodes that want holds for.
-func (t *deviceTree) all(want func(node) bool) []node {
-	var list []node
-	for _, n := range t.nodes {
-		if want(n) {
-			list = append(list, n)
-		}
-	}
-	return list
 }
 
 // find returns a node by its path.

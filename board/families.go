@@ -27,7 +27,7 @@ func (b *Board) family() {
 	fill(&b.Vendor, vendorOf(b.Compatible))
 	// A device tree without a model still says what it is compatible with.
 	if b.Model == "" && len(b.Compatible) > 0 {
-		_, b.Model, _ = strings.Cut(b.Compatible[0], ",")
+		_, b.Model = splitCompatible(b.Compatible[0])
 	}
 }
 
@@ -53,7 +53,7 @@ func socOf(compatible []string) string {
 	for _, c := range compatible {
 		for _, pattern := range socs {
 			if like(pattern, c) {
-				_, name, _ := strings.Cut(c, ",")
+				_, name := splitCompatible(c)
 				return name
 			}
 		}
@@ -68,7 +68,7 @@ func lastOf(compatible []string) string {
 	if len(compatible) < 2 {
 		return ""
 	}
-	_, soc, _ := strings.Cut(compatible[len(compatible)-1], ",")
+	_, soc := splitCompatible(compatible[len(compatible)-1])
 	return soc
 }
 
@@ -79,14 +79,22 @@ func vendorOf(compatible []string) string {
 	if len(compatible) == 0 {
 		return ""
 	}
-	prefix, _, found := strings.Cut(compatible[0], ",")
-	if !found {
-		return ""
-	}
+	prefix, _ := splitCompatible(compatible[0])
 	if name, ok := vendors[prefix]; ok {
 		return name
 	}
 	return prefix
+}
+
+// splitCompatible returns the maker and the name that a compatible string joins by
+// a comma (Devicetree Specification 0.4, section 2.3.1), without the blanks that
+// none should have. Both are empty when there is no comma.
+func splitCompatible(s string) (vendor, name string) {
+	vendor, name, found := strings.Cut(s, ",")
+	if !found {
+		return "", ""
+	}
+	return strings.TrimSpace(vendor), strings.TrimSpace(name)
 }
 
 // like compares a compatible string with a pattern. A star stands for letters and

@@ -53,6 +53,7 @@ func FuzzDeviceTreeStrings(f *testing.F) {
 	f.Add([]byte("\x00\x00,\x00a,\x00,b\x00"))
 	f.Add([]byte{})
 	f.Add([]byte("\xff\xfe \x01"))
+	f.Add([]byte("0 , a")) // blanks at the comma are no part of the maker's name
 	f.Fuzz(func(t *testing.T, data []byte) {
 		list := parseStrings(data)
 		for _, s := range list {
@@ -65,6 +66,7 @@ func FuzzDeviceTreeStrings(f *testing.F) {
 		b.family()
 		checkText(t, b.Vendor)
 		checkText(t, b.SoC)
+		checkText(t, b.Model)
 	})
 }
 

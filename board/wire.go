@@ -87,7 +87,9 @@ func newFitter(b *Board, h Host) *fitter {
 	}
 	known := func(c Chip) bool {
 		return slices.ContainsFunc(chips, func(l Chip) bool {
-			return l.Label == c.Label && (c.Device == "" || c.Device == l.Device)
+			// Detect may not know the label, and had another device when the kernel
+			// has given the controllers new numbers.
+			return c.Device != "" && c.Device == l.Device || c.Label != "" && c.Label == l.Label
 		})
 	}
 	f.chips = append(slices.Clone(chips), slices.DeleteFunc(slices.Clone(b.Chips), known)...)
@@ -187,7 +189,7 @@ func (f *fitter) displayPins() {
 		return
 	}
 	for _, pin := range f.b.Header.I2CPins() {
-		u, used := f.taken[lineID{pin.Chip, pin.Offset}]
+		u, used := f.taken[f.lineOf(pin)]
 		switch {
 		case !used || pin.Chip == "":
 			f.onPin[pin.Number] = "display"

@@ -8,7 +8,6 @@ import (
 	"testing"
 
 	"github.com/mecha-org/mecha-agent/board"
-	"github.com/mecha-org/mecha-agent/board/boardtest"
 )
 
 // pinNames is how the device trees of Linux name lines after the pin that they are
@@ -24,29 +23,23 @@ var piNames = map[string]string{
 	"SPI_CE0_N": "GPIO8", "SPI_MISO": "GPIO9", "SPI_MOSI": "GPIO10", "SPI_SCLK": "GPIO11",
 }
 
-// TestHeadersOfDeviceTrees holds the tables of pins against the device trees of
-// Linux: controllers, the number of their lines, buses, and names of lines.
-func TestHeadersOfDeviceTrees(t *testing.T) {
-	boards, named := map[string]bool{}, map[string]int{}
-	deviceTrees(t, func(name string, data []byte) {
-		root, err := boardtest.FromDTB(data)
-		if err != nil {
-			t.Errorf("%s: %v", name, err)
-			return
-		}
-		b, err := board.Detect(root)
-		if err != nil {
-			t.Errorf("%s: %v", name, err)
-			return
-		}
-		if b.Header == nil {
-			return
-		}
-		boards[b.Compatible[0]] = true
-		named[b.Compatible[0]] = checkHeader(t, name, b)
-	})
-	if len(boards) < 50 {
-		t.Errorf("%d boards have a header: %v", len(boards), boards)
+// headerCheck holds the tables of pins against the device trees of Linux:
+// controllers, the number of their lines, buses, and names of lines.
+type headerCheck struct {
+	boards map[string]bool
+	named  map[string]int // how many pins the device tree names
+}
+
+func (h headerCheck) board(t *testing.T, name string, b board.Board) {
+	t.Helper()
+	h.boards[b.Compatible[0]] = true
+	h.named[b.Compatible[0]] = checkHeader(t, name, b)
+}
+
+func (h headerCheck) end(t *testing.T) {
+	t.Helper()
+	if len(h.boards) < 50 {
+		t.Errorf("%d boards have a header: %v", len(h.boards), h.boards)
 	}
 	// Where the device tree names the pins, it names so many.
 	for compatible, want := range map[string]int{
@@ -55,8 +48,8 @@ func TestHeadersOfDeviceTrees(t *testing.T) {
 		"libretech,aml-s805x-ac": 25, "friendlyarm,nanopi-k2": 20, "bananapi,bpi-m5": 28, "radxa,zero2": 25, "radxa,rockpi-e": 25,
 		"radxa,zero-3w": 27, "friendlyarm,nanopc-t6": 28, "friendlyarm,cm3588-nas": 28, "indiedroid,nova": 28, "sinovoip,bpi-m2-zero": 28,
 	} {
-		if named[compatible] != want {
-			t.Errorf("%s: the device tree names %d pins, want %d", compatible, named[compatible], want)
+		if h.named[compatible] != want {
+			t.Errorf("%s: the device tree names %d pins, want %d", compatible, h.named[compatible], want)
 		}
 	}
 }

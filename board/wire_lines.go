@@ -16,12 +16,12 @@ type place struct {
 	pin    header.Pin // zero when it is on no header that we know
 }
 
-// id tells two places apart.
-func (p place) id() lineID { return lineID{p.chip.Label, p.offset} }
+// id tells two places apart. Labels do not: two chips of one kind on I2C share theirs.
+func (p place) id() lineID { return lineID{p.chip.Label, p.chip.Device, p.offset} }
 
 type lineID struct {
-	chip   string
-	offset int
+	label, device string
+	offset        int
 }
 
 // info returns what the kernel says of the line, nothing when it is unknown.
@@ -71,6 +71,9 @@ func (f *fitter) onHeader(pin header.Pin) (place, *Problem) {
 	}
 	if chip, ok := f.chip(pin.Chip); ok {
 		p := place{chip, pin.Offset, pin}
+		if problem := f.ambiguous(pin.Chip); problem != nil {
+			return p, problem
+		}
 		if n := len(chip.Lines); n > 0 && pin.Offset >= n {
 			return p, &Problem{Text: fmt.Sprintf("%s is line %d of %s, which has %d here", pin, pin.Offset, pin.Chip, n)}
 		}
@@ -91,6 +94,9 @@ func (f *fitter) numbered(label string, offset int) (place, *Problem) {
 	if !ok {
 		chip = Chip{Label: label}
 		return place{chip, offset, f.pinOf(chip, offset)}, f.absent(label)
+	}
+	if problem := f.ambiguous(label); problem != nil {
+		return place{}, problem
 	}
 	if n := len(chip.Lines); n > 0 && offset >= n {
 		return place{}, &Problem{Text: fmt.Sprintf("%s has lines 0 to %d, not %d", label, n-1, offset)}
@@ -146,6 +152,28 @@ func (f *fitter) chip(label string) (Chip, bool) {
 		return Chip{}, false
 	}
 	return f.chips[i], true
+}
+
+// ambiguous refuses a label that several controllers have: a guess would drive
+// somebody else's part.
+func (f *fitter) ambiguous(label string) *Problem {
+	n := 0
+	for _, c := range f.chips {
+		if c.Label == label {
+			n++
+		}
+	}
+	if n < 2 {
+		return nil
+	}
+	return &Problem{Text: fmt.Sprintf("%d GPIO controllers are labelled %s", n, label),
+		Hint: "write the name of the line; gpio-line-names of the device tree gives it one"}
+}
+
+// lineOf returns the line of a pin of the header.
+func (f *fitter) lineOf(pin header.Pin) lineID {
+	p, _ := f.onHeader(pin)
+	return p.id()
 }
 
 // driverless warns of a controller that only the device tree knows.

@@ -76,7 +76,7 @@ func (f *fitter) list() string {
 				continue
 			}
 			text := fmt.Sprintf("%-28s %s", fmt.Sprintf("%s:%d", c.Label, i), clean(l.Name))
-			if u, ok := f.taken[lineID{c.Label, i}]; ok {
+			if u, ok := f.taken[place{chip: c, offset: i}.id()]; ok {
 				text += "  " + u.role
 			} else if l.Used {
 				text += "  used by " + clean(l.Consumer)

@@ -69,6 +69,8 @@ func sentence(v View) string {
 			s += "\n  hint: " + plain(v.Hint)
 		}
 		return s
+	case v.Mode == ModeReset && !v.Expires.IsZero(): // no count: lines are not written every second
+		return v.Mode.title() + ": hold the button until " + v.Expires.Format("15:04:05") + ", then let go to remove the identity"
 	case v.Mode == ModeDone && v.MachineID != "":
 		return v.Mode.title() + ": " + v.step() + ", machine " + plain(v.MachineID)
 	}

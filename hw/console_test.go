@@ -34,7 +34,8 @@ func TestConsole(t *testing.T) {
 			stepped,
 			{Mode: hw.ModeWorking, Step: "Claimed"},
 			{Mode: hw.ModeWorking, Step: "Signing"},
-			pictures[len(pictures)-1].view, // failed
+			failedView,
+			resetView,
 			{Mode: hw.ModeDone, MachineID: "3f2a9c41-7f0e-4d9b-8a55-9b6c5e1d2f00"},
 		} {
 			before := b.Len()

@@ -109,8 +109,10 @@ var font = [...][glyphWidth]byte{
 	{0x08, 0x04, 0x08, 0x10, 0x08}, // ~
 }
 
-// glyph returns the dots of c; a question mark for what the font does not have.
-func glyph(c byte) [glyphWidth]byte {
+// Glyph returns the dots of c in five columns from the left, bit 0 at the top; a
+// question mark for what is not printable ASCII. It is what the ROM of a character
+// display holds.
+func Glyph(c byte) [glyphWidth]byte {
 	if i := int(c) - fontFirst; i >= 0 && i < len(font) {
 		return font[i]
 	}
@@ -118,4 +120,4 @@ func glyph(c byte) [glyphWidth]byte {
 }
 
 // lit says whether the dot in column x and row y of c is lit.
-func lit(c byte, x, y int) bool { return glyph(c)[x]>>y&1 == 1 }
+func lit(c byte, x, y int) bool { return Glyph(c)[x]>>y&1 == 1 }

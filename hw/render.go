@@ -23,10 +23,31 @@ func Render(v View, size image.Rectangle, now time.Time) image.Image {
 	}
 	if code := plain(v.Code); v.Mode == ModeCode && code != "" {
 		drawCode(c, l, code, v, now)
+	} else if v.Mode == ModeReset {
+		drawReset(c, l, v, now)
 	} else {
 		drawWords(c, l, v)
 	}
 	return img
+}
+
+// drawReset draws how much longer the button has to be held, with a bar at the
+// bottom that grows.
+func drawReset(c canvas, l layout, v View, now time.Time) {
+	at, lead := l.body, v.Mode.title()+": "
+	if l.title > 0 {
+		c.text(image.Point{}, v.Mode.title(), l.title)
+	}
+	cols := columns(at.Dx(), 1)
+	if l.title > 0 || cols < 20 {
+		lead = ""
+	}
+	words, part := v.hold(now)
+	place := at
+	place.Min.Y = place.Max.Y - l.code.bar.Dy()
+	at.Max.Y = place.Min.Y
+	c.bar(place, part)
+	c.lines(at, fit(lead+words, cols, l.linesIn(at)), l.pitch)
 }
 
 // drawCode draws a standing code, its QR code where that fits, and its end.
@@ -138,7 +159,8 @@ func failure(v View, lead string, cols, n int) []string {
 type codeSetting struct {
 	rows   []string // a row's groups, divided by blanks when there is a gap
 	sx, sy int
-	gap    int // rows of pixels between rows
+	gap    int  // rows of pixels between rows
+	text   bool // no size fits: set as text, and cut off where it must be
 }
 
 // groupGap is the width of the gap between groups, in dots, next to the dot that
@@ -173,7 +195,7 @@ func fitCode(r image.Rectangle, groups []string) (best codeSetting) {
 		}
 	}
 	if best.rows == nil { // too long for any size: as text, as much as there is
-		best = codeSetting{rows: fit(strings.Join(groups, ""), columns(r.Dx(), 1), r.Dy()/8), sx: 1, sy: 1, gap: 1}
+		best = codeSetting{rows: fit(strings.Join(groups, ""), columns(r.Dx(), 1), r.Dy()/8), sx: 1, sy: 1, gap: 1, text: true}
 	}
 	return best
 }

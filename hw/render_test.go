@@ -49,11 +49,18 @@ var pictures = []struct {
 	{"code-12", withCode(codeView, "0D8B5S2ZQGWM")},
 	{"working", hw.View{Mode: hw.ModeWorking, Step: "Claimed: signing the request"}},
 	{"done", hw.View{Mode: hw.ModeDone, MachineID: "3f2a9c41-7f0e-4d9b-8a55-9b6c5e1d2f00"}},
-	{"failed", hw.View{
-		Mode: hw.ModeFailed, Error: "announcing the code: dial tcp 192.168.178.20:3000: connect: connection refused",
-		Hint: "is the gateway running?",
-	}},
+	{"failed", failedView},
+	{"reset", resetView},
+	{"reset-over", func() hw.View { v := resetView; v.Expires = noon; return v }()},
 }
+
+var failedView = hw.View{
+	Mode: hw.ModeFailed, Error: "announcing the code: dial tcp 192.168.178.20:3000: connect: connection refused",
+	Hint: "is the gateway running?",
+}
+
+// resetView is a button held for two seconds of five.
+var resetView = hw.View{Mode: hw.ModeReset, Made: noon.Add(-2 * time.Second), Expires: noon.Add(3 * time.Second)}
 
 var sizes = []image.Rectangle{
 	image.Rect(0, 0, 128, 64),

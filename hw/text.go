@@ -132,9 +132,30 @@ func (v View) left(now time.Time) (words string, part float64) {
 	return countdown(d) + " left", part
 }
 
+// hold returns what to do with the button that is held for a reset, and the part
+// of the hold that is over, 0 to 1.
+func (v View) hold(now time.Time) (words string, part float64) {
+	s := seconds(v.Expires.Sub(now))
+	if v.Expires.IsZero() || s <= 0 {
+		return "Let go to remove the identity", 1
+	}
+	if whole := v.Expires.Sub(v.Made); !v.Made.IsZero() && whole > 0 {
+		part = min(max(float64(now.Sub(v.Made))/float64(whole), 0), 0.99) // 1 is over
+	}
+	return fmt.Sprintf("Hold %d s more to reset", s), part
+}
+
+// holdShort is hold in sixteen characters, for while it is not over.
+func (v View) holdShort(now time.Time) string {
+	return fmt.Sprintf("Hold %d s: reset", seconds(v.Expires.Sub(now)))
+}
+
+// seconds returns d in seconds, rounded up.
+func seconds(d time.Duration) int64 { return int64((d + time.Second - 1) / time.Second) }
+
 // countdown returns d as m:ss, or h:mm:ss from an hour on, rounded up.
 func countdown(d time.Duration) string {
-	s := int64((d + time.Second - 1) / time.Second)
+	s := seconds(d)
 	if s < 3600 {
 		return fmt.Sprintf("%d:%02d", s/60, s%60)
 	}

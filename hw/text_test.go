@@ -34,7 +34,7 @@ func TestFont(t *testing.T) {
 			}
 		}
 	}
-	if glyph(0) != glyph('?') || glyph(0xFF) != glyph('?') || glyph('A') == glyph('?') {
+	if Glyph(0) != Glyph('?') || Glyph(0xFF) != Glyph('?') || Glyph('A') == Glyph('?') {
 		t.Error("characters without a glyph are not question marks")
 	}
 }

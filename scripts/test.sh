@@ -73,12 +73,14 @@ fuzz() { # every fuzz target of the tree, for a few seconds each
 }
 
 step "lint (gofmt, vet, staticcheck)" scripts/lint.sh
+step "Debian's kernels for ARM are in the cache" scripts/kernels.sh
 step "generated code is as the generators leave it" generated
 step "go.mod and tools/go.mod are tidy" tidy
 step "tests, with the race detector" tests -race -tags grpcnotrace ./...
 step "the simulated board in the agent, with the race detector" tests -race -tags grpcnotrace,sim ./cmd/agent
 step "tests on arm64, as on a Cortex-A53" emulated arm64 "qemu-aarch64-static -cpu cortex-a53"
 step "tests on arm/v6, as on a Raspberry Pi Zero" emulated arm "qemu-arm-static -cpu arm1176"
+step "emulated boards, from power to certificate" tests -tags grpcnotrace,system -timeout 30m ./test/system
 step "fuzzing, ${FUZZ_SECONDS:-4} s each" fuzz
 step "static binaries for arm64, armv7, armv6, amd64" make -s build
 

@@ -67,6 +67,7 @@ const (
 
 func raspberryPi() []row {
 	i2c0, i2c1 := bus{alias: "i2c0", node: "i2c@7e205000"}, bus{alias: "i2c1", node: "i2c@7e804000"}
+	rp1I2C1 := bus{alias: "i2c1", node: "i2c@74000"} // rp1.dtsi
 	return []row{
 		{"26-pin header (P1, revision 1)", []string{
 			"raspberrypi,model-b-rev1",
@@ -89,9 +90,9 @@ func raspberryPi() []row {
 		}, i2c1, piSheet, numbered(piBCM2711, "GPIO"), pi40},
 		{"40-pin header", []string{
 			"raspberrypi,5-model-b", "raspberrypi,500",
-		}, bus{alias: "i2c1"}, piSheet, numbered(piRP1, "GPIO"), pi40},
+		}, rp1I2C1, piSheet, numbered(piRP1, "GPIO"), pi40},
 		{"40-pin header of the IO Board", []string{
 			"raspberrypi,5-compute-module",
-		}, bus{alias: "i2c1"}, piSheet, numbered(piRP1, "GPIO"), pi40},
+		}, rp1I2C1, piSheet, numbered(piRP1, "GPIO"), pi40},
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"os/user"
+	"path/filepath"
 	"slices"
 	"strconv"
 
@@ -71,7 +72,21 @@ func (w who) hint() string {
 		return fmt.Sprintf("%s is for the group %s: sudo usermod -aG %s USER, then log in again "+
 			"(a systemd unit: SupplementaryGroups=%s)", w.path, name, name, name)
 	}
+	for _, g := range deviceGroups {
+		if ok, _ := filepath.Match(g.device, w.path); ok {
+			return fmt.Sprintf(`%s is for root alone: run as root, or give it to a group by a udev rule: KERNEL=="%s", GROUP="%s", MODE="0660"`,
+				w.path, filepath.Base(g.device), g.group)
+		}
+	}
 	return fmt.Sprintf("%s is for root alone: run as root, or let a udev rule give it to a group", w.path)
+}
+
+// deviceGroups are the groups that devices have where a distribution gives them one:
+// systemd's 50-udev-default.rules (input, video), Debian's i2c-tools (i2c), and for all
+// the Raspberry Pi's 99-com.rules,
+// https://github.com/RPi-Distro/raspberrypi-sys-mods/blob/master/etc.armhf/udev/rules.d/99-com.rules
+var deviceGroups = []struct{ device, group string }{
+	{"/dev/gpiochip*", "gpio"}, {"/dev/i2c-*", "i2c"}, {"/dev/spidev*", "spi"}, {"/dev/input/event*", "input"}, {"/dev/fb*", "video"},
 }
 
 // groupName is the name of a group, or its number when it has none.

@@ -11,6 +11,6 @@ import (
 )
 
 // openBoard returns the machine that this process runs on.
-func openBoard(_ context.Context, root fs.FS, c settings.Hardware) (board.Board, error) {
-	return detectBoard(root, c)
+func openBoard(ctx context.Context, root fs.FS, c settings.Agent) (board.Board, error) {
+	return openMachine(ctx, root, c)
 }

@@ -13,9 +13,9 @@ import (
 
 // openBoard returns the simulated board when the settings ask for it, else the
 // machine that this process runs on.
-func openBoard(ctx context.Context, root fs.FS, c settings.Hardware) (board.Board, error) {
-	if c.Board == "sim" {
-		return sim.Open(ctx, c.Options)
+func openBoard(ctx context.Context, root fs.FS, c settings.Agent) (board.Board, error) {
+	if c.Hardware.Board == "sim" {
+		return sim.Open(ctx, c.Hardware.Options)
 	}
-	return detectBoard(root, c)
+	return openMachine(ctx, root, c)
 }

@@ -271,7 +271,7 @@ func (a *app) boardCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			b, err := openBoard(c.Context(), a.root, cfg.Hardware)
+			b, err := openBoard(c.Context(), a.root, cfg)
 			if err != nil {
 				return err
 			}

@@ -44,7 +44,8 @@ func (a *app) runCommand() *cobra.Command {
 // daemon is the data flow: settings, board, keystore, identity, panel, gateway,
 // exchange, and the service that other programs ask.
 func (a *app) daemon(ctx context.Context, cfg settings.Agent, log *slog.Logger) error {
-	machine, err := openBoard(ctx, a.root, cfg.Hardware)
+	restoreLights(cfg, log)
+	machine, err := openBoard(ctx, a.root, cfg)
 	if err != nil {
 		return fmt.Errorf("finding the board: %w", err)
 	}
@@ -61,7 +62,7 @@ func (a *app) daemon(ctx context.Context, cfg settings.Agent, log *slog.Logger) 
 	}
 	defer id.Close()
 
-	panel, err := openPanel(machine, cfg.Hardware, a.Stdout, log)
+	panel, err := openPanel(&machine, cfg.Hardware, a.Stdout, log)
 	if err != nil {
 		return fmt.Errorf("opening the panel: %w", err)
 	}
@@ -74,6 +75,7 @@ func (a *app) daemon(ctx context.Context, cfg settings.Agent, log *slog.Logger) 
 	if err != nil {
 		return err
 	}
+	button := newTouch(machine, cfg.Hardware.Button, exchange, panel, log)
 	listeners, err := rpc.Listen(ctx, endpoint(cfg.Server))
 	if err != nil {
 		return err
@@ -85,9 +87,9 @@ func (a *app) daemon(ctx context.Context, cfg settings.Agent, log *slog.Logger) 
 	all, ctx := errgroup.WithContext(ctx)
 	all.Go(func() error { return panel.Run(ctx) })
 	all.Go(func() error { return exchange.Run(ctx) })
-	all.Go(func() error { return watchButton(ctx, machine, exchange, log) })
+	all.Go(func() error { return button.run(ctx) })
 	all.Go(func() error {
-		return rpc.Serve(ctx, serviceConfig(exchange, id, cfg.Keystore, machine, log), listeners...)
+		return rpc.Serve(ctx, serviceConfig(exchange, id, cfg.Keystore, machine, button.trouble, log), listeners...)
 	})
 	err = all.Wait()
 	log.Info("stopped")

@@ -4,16 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"log/slog"
+	"path/filepath"
 
 	"github.com/mecha-org/mecha-agent/board"
+	"github.com/mecha-org/mecha-agent/board/host"
 	"github.com/mecha-org/mecha-agent/cmd/internal/cli"
 	"github.com/mecha-org/mecha-agent/gateway"
 	"github.com/mecha-org/mecha-agent/gateway/client"
 	"github.com/mecha-org/mecha-agent/hw"
-	"github.com/mecha-org/mecha-agent/hw/oled"
 	"github.com/mecha-org/mecha-agent/identity"
 	"github.com/mecha-org/mecha-agent/keystore"
 	"github.com/mecha-org/mecha-agent/provision"
@@ -23,7 +23,28 @@ import (
 
 // This file hands the settings to the rooms of the house, a function each.
 
-// detectBoard finds the machine that this process runs on.
+// openMachine finds the machine that this process runs on and connects what is
+// wired to it.
+func openMachine(ctx context.Context, root fs.FS, c settings.Agent) (board.Board, error) {
+	b, err := detectBoard(root, c.Hardware)
+	if err != nil {
+		return b, err
+	}
+	if err := b.Wire(ctx, wiring(c.Hardware, hardwareState(c)), host.New()); err != nil {
+		return b, cli.Usage(err, "")
+	}
+	return b, nil
+}
+
+// restoreLights gives back the board's own lights that a crash left taken. Only the
+// daemon may do so: they may be in use.
+func restoreLights(c settings.Agent, log *slog.Logger) {
+	if err := host.New().RestoreLEDs(hardwareState(c)); err != nil {
+		log.Warn("giving back the lights of the last run", "error", err, "hint", gateway.HintOf(err))
+	}
+}
+
+// detectBoard finds the machine that root is of.
 func detectBoard(root fs.FS, c settings.Hardware) (board.Board, error) {
 	if c.Board != "auto" && c.Board != "generic" {
 		return board.Board{}, cli.Usage(fmt.Errorf("hardware.board: this program knows no board %q", c.Board),
@@ -35,32 +56,17 @@ func detectBoard(root fs.FS, c settings.Hardware) (board.Board, error) {
 	return board.Detect(root)
 }
 
+// hardwareState is the folder for what must be put back after a crash, beside that
+// of the identity.
+func hardwareState(c settings.Agent) string {
+	return filepath.Join(filepath.Dir(c.Provisioning.Paths.State), "hardware")
+}
+
 func curve(c settings.Keystore) keystore.Curve { return keystore.Curve(c.Curve) }
 
 func identityPaths(p settings.Paths) identity.Paths {
 	return identity.Paths{Key: p.Machine.PrivateKey, CSR: p.Machine.CSR, Cert: p.Machine.Cert,
 		CABundle: p.CABundle.Cert, Root: p.Root.Cert, State: p.State}
-}
-
-// openPanel makes a panel of the parts that the board has. Without a display
-// the console is one, when a person sits at it.
-func openPanel(b board.Board, c settings.Hardware, console io.Writer, log *slog.Logger) (*hw.Panel, error) {
-	var screens []hw.Screen
-	if d := b.Display; d != nil {
-		o, err := oled.Open(d.Bus, d.Address, d.Controller)
-		if err != nil {
-			return nil, err
-		}
-		screens = append(screens, hw.NewDrawerScreen(o, o.Close))
-	}
-	if c.Console == "on" || c.Console == "auto" && len(screens) == 0 && cli.IsTerminal(console) {
-		screens = append(screens, hw.NewConsole(console, cli.IsTerminal(console)))
-	}
-	var leds *hw.LEDs
-	if b.LEDs != nil {
-		leds = hw.NewLEDs(b.LEDs.Bits, b.LEDs.Strobe, c.LEDs.Pace)
-	}
-	return hw.NewPanel(hw.PanelConfig{Screens: screens, LEDs: leds, Log: log}), nil
 }
 
 func gatewayConfig(p settings.Provisioning, log *slog.Logger) client.Config {
@@ -80,8 +86,8 @@ func endpoint(s settings.Server) rpc.Endpoint {
 	return rpc.Endpoint{Host: s.URL, Port: s.Port, TLS: s.TLS, Cert: s.Cert, Key: s.Key, ClientCA: s.ClientCA, Socket: s.Socket}
 }
 
-func serviceConfig(x *provision.Provisioner, id *identity.Store, k settings.Keystore, b board.Board, log *slog.Logger) rpc.Config {
-	return rpc.Config{Exchange: x, Keystore: k.Backend, Board: b.String(), Version: cli.Version(version), Log: log,
+func serviceConfig(x *provision.Provisioner, id *identity.Store, k settings.Keystore, b board.Board, trouble func() []string, log *slog.Logger) rpc.Config {
+	return rpc.Config{Exchange: x, Keystore: k.Backend, Board: b.String(), Version: cli.Version(version), Trouble: trouble, Log: log,
 		Certificates: func(ctx context.Context) (rpc.Certificates, error) {
 			i, err := id.Load(ctx)
 			if errors.Is(err, identity.ErrNone) {
@@ -89,16 +95,6 @@ func serviceConfig(x *provision.Provisioner, id *identity.Store, k settings.Keys
 			}
 			return rpc.Certificates{Cert: i.CertPEM, Bundle: i.BundlePEM, Root: i.RootPEM}, err
 		}}
-}
-
-// watchButton starts an exchange on every press. A button that cannot be watched
-// is no reason to leave a machine without its identity: the log says so, and
-// codes come by request.
-func watchButton(ctx context.Context, b board.Board, x *provision.Provisioner, log *slog.Logger) error {
-	if err := hw.Button(ctx, b.Button, func(hw.Press) { x.Press() }); err != nil {
-		log.Warn("going on without the button", "error", err)
-	}
-	return nil
 }
 
 // vault says in the exchange's words that the disk or the clock is at fault, not
@@ -115,33 +111,4 @@ func (v vault) Commit(ctx context.Context, machineID, csrPEM string, answer gate
 		return fmt.Errorf("%w: %w", provision.ErrClock, err)
 	}
 	return err
-}
-
-// panelView shows the exchange's status on the board's panel.
-type panelView struct {
-	panel  *hw.Panel
-	button bool // the board has one
-}
-
-var modes = map[provision.State]hw.Mode{
-	provision.Idle:        hw.ModeIdle,
-	provision.CodeShown:   hw.ModeCode,
-	provision.Claimed:     hw.ModeWorking,
-	provision.Signing:     hw.ModeWorking,
-	provision.Provisioned: hw.ModeDone,
-	provision.Failed:      hw.ModeFailed,
-}
-
-// Show implements provision.Panel.
-func (p panelView) Show(s provision.Status) {
-	v := hw.View{Mode: modes[s.State], Code: s.Code, Key: s.KeyFingerprint, Made: s.CodeMade, Expires: s.CodeExpires, ClaimURL: s.ClaimURL,
-		Step: s.Step, MachineID: s.MachineID, Error: s.Error, Hint: s.Hint}
-	switch {
-	case s.State != provision.Idle && s.State != provision.Provisioned:
-	case s.Step != "":
-		v.Mode = hw.ModeWaiting // at work on getting a code
-	case s.State == provision.Idle && !p.button:
-		v.Step = "mecha-agent provision makes a code"
-	}
-	p.panel.Show(v)
 }

@@ -5,25 +5,25 @@ import (
 	"strings"
 )
 
-// controller is a row of the table: a chip and the glass that it drives.
-type controller struct {
-	name          string
-	width, height int // pixels; the height is a multiple of 8
+// Controller is a row of the table: a chip and the glass that it drives.
+type Controller struct {
+	Name          string // what Open takes
+	Width, Height int    // pixels; the height is a multiple of 8
+	Sheet         string // the data sheet, or the model that the row is made for
 	// offset is the column of the chip's memory behind the leftmost pixel.
 	offset int
 	// init is sent before the first picture, one command with its arguments per
 	// row. It leaves the display off: it is switched on when the memory is full,
 	// so that nobody sees the noise that is in it after power-up.
-	init  [][]byte
-	sheet string // the data sheet, or the model that the row is made for
+	init [][]byte
 }
 
 // controllers is the table of what Open knows. Every value that a module's
 // wiring does not dictate is the reset value of the data sheet.
-var controllers = []controller{
+var controllers = []Controller{
 	{
-		name: "ssd1306-128x64", width: 128, height: 64,
-		sheet: "https://cdn-shop.adafruit.com/datasheets/SSD1306.pdf",
+		Name: "ssd1306-128x64", Width: 128, Height: 64,
+		Sheet: "https://cdn-shop.adafruit.com/datasheets/SSD1306.pdf",
 		init: [][]byte{
 			{0xAE},       // display off
 			{0xD5, 0x80}, // clock: divide by 1, default frequency
@@ -43,8 +43,8 @@ var controllers = []controller{
 		},
 	},
 	{
-		name: "ssd1306-128x32", width: 128, height: 32,
-		sheet: "https://cdn-shop.adafruit.com/datasheets/SSD1306.pdf",
+		Name: "ssd1306-128x32", Width: 128, Height: 32,
+		Sheet: "https://cdn-shop.adafruit.com/datasheets/SSD1306.pdf",
 		init: [][]byte{
 			{0xAE},
 			{0xD5, 0x80},
@@ -64,8 +64,8 @@ var controllers = []controller{
 		},
 	},
 	{
-		name: "ssd1309-128x64", width: 128, height: 64,
-		sheet: "https://www.hpinfotech.ro/SSD1309.pdf",
+		Name: "ssd1309-128x64", Width: 128, Height: 64,
+		Sheet: "https://www.hpinfotech.ro/SSD1309.pdf",
 		init: [][]byte{
 			{0xFD, 0x12}, // unlock the commands
 			{0xAE},
@@ -87,8 +87,8 @@ var controllers = []controller{
 	{
 		// 132 columns of memory, of which the glass shows the middle 128. It has
 		// page addressing only, so no 0x20.
-		name: "sh1106-128x64", width: 128, height: 64, offset: 2,
-		sheet: "https://www.pololu.com/file/0J1813/SH1106.pdf",
+		Name: "sh1106-128x64", Width: 128, Height: 64, offset: 2,
+		Sheet: "https://www.pololu.com/file/0J1813/SH1106.pdf",
 		init: [][]byte{
 			{0xAE},
 			{0xD5, 0x50},
@@ -110,8 +110,8 @@ var controllers = []controller{
 	{
 		// The Pictiva panel that QEMU emulates. The model knows neither 0x20 nor
 		// 0x8D and paints on when it is sent them.
-		name: "ssd0303-96x16", width: 96, height: 16, offset: 36,
-		sheet: "https://gitlab.com/qemu-project/qemu/-/blob/master/hw/display/ssd0303.c",
+		Name: "ssd0303-96x16", Width: 96, Height: 16, offset: 36,
+		Sheet: "https://gitlab.com/qemu-project/qemu/-/blob/master/hw/display/ssd0303.c",
 		init: [][]byte{
 			{0xAE},
 			{0xD5, 0x80},
@@ -127,18 +127,21 @@ var controllers = []controller{
 	},
 }
 
-// Controllers returns the names that Open knows, sorted.
-func Controllers() []string {
+// Controllers returns the table of what Open knows, the most common first.
+func Controllers() []Controller { return slices.Clone(controllers) }
+
+// names returns the names that Open knows, sorted.
+func names() []string {
 	names := make([]string, 0, len(controllers))
 	for i := range controllers {
-		names = append(names, controllers[i].name)
+		names = append(names, controllers[i].Name)
 	}
 	slices.Sort(names)
 	return names
 }
 
-func find(name string) (*controller, bool) {
-	i := slices.IndexFunc(controllers, func(c controller) bool { return strings.EqualFold(c.name, name) })
+func find(name string) (*Controller, bool) {
+	i := slices.IndexFunc(controllers, func(c Controller) bool { return strings.EqualFold(c.Name, name) })
 	if i < 0 {
 		return nil, false
 	}

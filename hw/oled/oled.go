@@ -44,7 +44,7 @@ const (
 // Display is a display on an I²C bus. It is safe for concurrent use.
 type Display struct {
 	dev  i2c.Dev
-	chip *controller
+	chip *Controller
 
 	mu     sync.Mutex
 	want   *image1bit.VerticalLSB // the picture as drawn
@@ -59,7 +59,7 @@ type Display struct {
 func Open(bus i2c.Bus, addr uint16, controller string) (*Display, error) {
 	chip, ok := find(controller)
 	if !ok {
-		return nil, fmt.Errorf("%w %q, known are %s", ErrUnknownController, controller, strings.Join(Controllers(), ", "))
+		return nil, fmt.Errorf("%w %q, known are %s", ErrUnknownController, controller, strings.Join(names(), ", "))
 	}
 	if bus == nil {
 		return nil, errors.New("opening display: no I2C bus")
@@ -70,13 +70,13 @@ func Open(bus i2c.Bus, addr uint16, controller string) (*Display, error) {
 	return &Display{
 		dev:  i2c.Dev{Bus: bus, Addr: addr},
 		chip: chip,
-		want: image1bit.NewVerticalLSB(image.Rect(0, 0, chip.width, chip.height)),
+		want: image1bit.NewVerticalLSB(image.Rect(0, 0, chip.Width, chip.Height)),
 	}, nil
 }
 
 // String returns the controller and where it is.
 func (d *Display) String() string {
-	return fmt.Sprintf("%s at %#x of %s", d.chip.name, d.dev.Addr, d.dev.Bus)
+	return fmt.Sprintf("%s at %#x of %s", d.chip.Name, d.dev.Addr, d.dev.Bus)
 }
 
 // ColorModel returns image1bit.BitModel.
@@ -151,9 +151,9 @@ func (d *Display) flush(on bool) error {
 		}
 		sent = make([]byte, len(d.want.Pix))
 	}
-	for page := range d.chip.height / 8 {
-		row := d.want.Pix[page*d.chip.width:][:d.chip.width]
-		old := sent[page*d.chip.width:][:d.chip.width]
+	for page := range d.chip.Height / 8 {
+		row := d.want.Pix[page*d.chip.Width:][:d.chip.Width]
+		old := sent[page*d.chip.Width:][:d.chip.Width]
 		if !starting && slices.Equal(row, old) {
 			continue
 		}

@@ -150,12 +150,12 @@ func TestControllers(t *testing.T) {
 			}
 		})
 	}
-	if got := Controllers(); len(got) != len(controllers) || !slices.IsSorted(got) {
-		t.Errorf("Controllers() = %v", got)
+	if got := names(); len(got) != len(controllers) || !slices.IsSorted(got) {
+		t.Errorf("names() = %v", got)
 	}
 	for _, c := range controllers {
-		if c.height%8 != 0 || !strings.HasPrefix(c.sheet, "https://") {
-			t.Errorf("%s: height %d, sheet %q", c.name, c.height, c.sheet)
+		if c.Height%8 != 0 || !strings.HasPrefix(c.Sheet, "https://") {
+			t.Errorf("%s: height %d, sheet %q", c.Name, c.Height, c.Sheet)
 		}
 	}
 }

@@ -20,20 +20,38 @@ type board struct {
 
 	is       string // what `mecha-agent board` is to call it: a row of package board's tables
 	model    string // likewise, of the device tree
+	soc      string
 	leds     *ledRegisters
 	button   *button
-	terminal bool // the panel is a second serial line, in console.log
+	oled     bool
+	terminal bool // a second serial line is a display, in console.log
+	powerKey bool // the button is the one that QMP can press
+	light    *light
+}
+
+// light is one of /sys/class/leds that can be seen from outside.
+type light struct {
+	name string
+	leds ledRegisters
 }
 
 // ledRegisters says where the LEDs of a board can be seen from outside.
 type ledRegisters struct {
-	level  uint64 // register with the level of the lines
-	lines  []int  // bits of it: one for Morse; or five, the first of them the most significant, and the strobe
-	invert bool
+	level uint64 // register with the level of the lines
+	// Which bits of it: one that says the code in Morse; or five that say it in binary,
+	// the most significant first, and the strobe; or red, green and blue.
+	morse  int
+	bits   []int
+	rgb    []int
+	invert bool // a low level lights them
+	// outputs are the registers that make the lines outputs: what is in them then, as
+	// far as the mask goes.
+	outputs []outputRegister
+}
 
-	direction uint64 // register that makes lines outputs
-	output    map[int]uint32
-	mask      map[int]uint32
+type outputRegister struct {
+	address     uint64
+	mask, value uint32
 }
 
 // button is an input line that a test can set.
@@ -74,6 +92,14 @@ var boards = []board{
 		modules: []string{"i2c-bcm2835", "i2c-dev", "phy-generic", "dwc2", "cdc_ether", "rndis_host"},
 		console: "ttyS1,115200",
 		arch:    "arm64",
+
+		hardware: `  display: {controller: ssd0303-96x16}
+  leds: {single: "pin 11", dot: 100ms}
+`,
+		is: "raspberrypi", model: "Raspberry Pi 3 Model B", soc: "bcm2837",
+		oled: true,
+		// GPLEV0 and GPFSEL1: BCM2835 ARM Peripherals, section 6.1. Pin 11 is GPIO17.
+		leds: &ledRegisters{level: 0x3f200034, morse: 17, outputs: []outputRegister{{0x3f200004, 7 << 21, 1 << 21}}},
 	},
 	{
 		name:    "imx8mp-evk",
@@ -88,16 +114,55 @@ var boards = []board{
 		modules: []string{"i2c-imx", "i2c-dev", "fec", "realtek", "smsc"},
 		console: "ttymxc1,115200",
 		arch:    "arm64",
+
+		hardware: `  display: {controller: ssd0303-96x16, bus: /dev/i2c-1}
+  leds: {code: ["30220000.gpio:20", "30220000.gpio:21", "30220000.gpio:22", "30220000.gpio:23", "30220000.gpio:24"], strobe: "30220000.gpio:25", pace: 500ms}
+  button: {line: "30200000.gpio:10"}
+`,
+		is: "imx8mp", model: "NXP i.MX8MPlus EVK board", soc: "imx8mp",
+		oled: true,
+		// GPIO_DR and GPIO_GDIR of GPIO3: i.MX 8M Plus Reference Manual, section 8.3.5.
+		leds: &ledRegisters{level: 0x30220000, bits: []int{20, 21, 22, 23, 24, 25},
+			outputs: []outputRegister{{0x30220004, 0x3f << 20, 0x3f << 20}}},
+		button: &button{device: "/machine/soc/gpio1", line: 10, held: false},
 	},
 	{
 		name:    "virt",
 		program: "qemu-system-aarch64",
-		machine: args([]string{"-M", "virt,acpi=off", "-cpu", "cortex-a53", "-m", "512M", "-serial", "stdio",
-			"-device", "virtio-net-device,netdev=n0", "-netdev", "user,id=n0"}, oneThread),
+		machine: virtMachine,
 		kernel:  "cloud-arm64",
+		// The power button's line is free for the agent without its driver.
+		edits:   [][]string{{"-r", "/gpio-keys"}},
 		modules: []string{"virtio_mmio", "virtio_net"},
 		console: "ttyAMA0",
 		arch:    "arm64",
+
+		hardware: `  console: /dev/ttyAMA1
+  leds: {rgb: ["9030000.pl061:0", "9030000.pl061:1", "9030000.pl061:2"]}
+  button: {line: "9030000.pl061:5"}
+`,
+		is: "virt", model: "linux,dummy-virt", soc: "virt",
+		terminal: true,
+		// GPIODATA of all lines, and GPIODIR: ARM DDI 0190B, section 3.3.
+		leds:   &ledRegisters{level: 0x90303fc, rgb: []int{0, 1, 2}, outputs: []outputRegister{{0x9030400, 7, 7}}},
+		button: &button{device: "[pl061]", line: 5, held: false},
+	},
+	{
+		name:    "virt-keys",
+		program: "qemu-system-aarch64",
+		machine: virtMachine,
+		kernel:  "arm64", // that for clouds has no gpio-keys
+		modules: []string{"virtio_mmio", "virtio_net", "gpio_keys", "evdev"},
+		console: "ttyAMA0",
+		arch:    "arm64",
+
+		hardware: `  console: /dev/ttyAMA1
+  button: {key: KEY_POWER}
+`,
+		is: "virt", model: "linux,dummy-virt", soc: "virt",
+		terminal: true,
+		button:   &button{device: "[pl061]", line: 3, held: true},
+		powerKey: true,
 	},
 	{
 		name:    "raspi0",
@@ -106,10 +171,27 @@ var boards = []board{
 			"-device", "usb-net,netdev=n0", "-netdev", "user,id=n0"}, oneThread, oledAt("i2c-bus.1")),
 		kernel:  "rpi",
 		tree:    "bcm2835-rpi-zero.dtb",
-		modules: []string{"i2c-dev", "cdc_ether", "rndis_host"},
+		modules: []string{"i2c-dev", "cdc_ether", "rndis_host", "leds-gpio", "ledtrig-default-on"},
 		console: "ttyAMA0,115200",
 		// The model has no power controller, and the driver takes that for a panic.
 		command: "initcall_blacklist=bcm2835_power_driver_init",
 		arch:    "arm/6",
+
+		hardware: `  display: {controller: ssd0303-96x16}
+  leds: {code: ["pin 29", "pin 31", "pin 33", "pin 35", "pin 37"], strobe: "pin 36", pace: 500ms}
+`,
+		is: "raspberrypi", model: "Raspberry Pi Zero", soc: "bcm2835",
+		oled: true,
+		// Pins 29, 31, 33, 35, 37 and 36 are GPIO5, 6, 13, 19, 26 and 16.
+		leds: &ledRegisters{level: 0x20200034, bits: []int{5, 6, 13, 19, 26, 16}, outputs: []outputRegister{
+			{0x20200000, 7<<15 | 7<<18, 1<<15 | 1<<18},
+			{0x20200004, 7<<9 | 7<<18 | 7<<27, 1<<9 | 1<<18 | 1<<27},
+			{0x20200008, 7 << 18, 1 << 18},
+		}},
+		// GPIO47, in GPLEV1 and GPFSEL4.
+		light: &light{"ACT", ledRegisters{level: 0x20200038, morse: 15, invert: true, outputs: []outputRegister{{0x20200010, 7 << 21, 1 << 21}}}},
 	},
 }
+
+var virtMachine = args([]string{"-M", "virt,acpi=off", "-cpu", "cortex-a53", "-m", "512M", "-serial", "stdio",
+	"-device", "virtio-net-device,netdev=n0", "-netdev", "user,id=n0"}, oneThread)

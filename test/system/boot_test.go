@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -28,6 +27,10 @@ const (
 	answerLimit = time.Minute
 	pictureTick = 200 * time.Millisecond
 )
+
+// consoleLog is the file, among the logs, of what a terminal that is a display has
+// been sent.
+const consoleLog = "console.log"
 
 // lab is a board that runs, with the agent on it and a gateway beside it.
 type lab struct {
@@ -59,9 +62,13 @@ func boot(t *testing.T, b board) *lab {
 	if err := writeTree(ctx, tree, filepath.Join(kernel, "dtbs"), b); err != nil {
 		t.Fatal(err)
 	}
+	machine := append([]string(nil), b.machine...)
+	if b.terminal {
+		machine = append(machine, "-serial", "file:"+filepath.Join(logs, consoleLog))
+	}
 	m, err := qemu.Start(ctx, qemu.Config{
 		Program: b.program,
-		Args: append(b.machine[:len(b.machine):len(b.machine)],
+		Args: append(machine,
 			"-kernel", filepath.Join(kernel, "vmlinuz"), "-initrd", initrd, "-dtb", tree, "-append",
 			fmt.Sprintf("console=%s rdinit=/init panic=-1 quiet %s%d %s", b.console, guest.Now, time.Now().Unix(), b.command)),
 		Forward: []int{guest.AgentPort, guest.CommandPort}, Network: "n0",
@@ -98,7 +105,6 @@ func boot(t *testing.T, b board) *lab {
 		t.Fatal(err)
 	}
 	l.waitState(t, answerLimit, provisioningpb.State_STATE_IDLE)
-	t.Logf("%s: /init after %.1f s, the agent after %.1f s", b.name, l.booted.Sub(m.Started).Seconds(), l.running.Sub(m.Started).Seconds())
 	return l
 }
 
@@ -238,21 +244,25 @@ func (l *lab) status(ctx context.Context) (*provisioningpb.StatusResponse, error
 	return l.agent.Status(ctx, &provisioningpb.StatusRequest{})
 }
 
-// waitState waits until the agent is in the state.
-func (l *lab) waitState(t *testing.T, limit time.Duration, want provisioningpb.State) *provisioningpb.StatusResponse {
-	t.Helper()
-	var last *provisioningpb.StatusResponse
-	l.until(t, limit, "the agent in "+want.String(), func(ctx context.Context) (bool, error) {
+// statusIs asks the agent whether it is as it shall be; the answer goes to last.
+func (l *lab) statusIs(last **provisioningpb.StatusResponse, is func(*provisioningpb.StatusResponse) bool) func(context.Context) (bool, error) {
+	return func(ctx context.Context) (bool, error) {
 		s, err := l.status(ctx)
 		if err != nil {
 			return false, err
 		}
-		last = s
-		if s.State != want {
-			return false, fmt.Errorf("it is in %s %s", s.State, s.Error)
+		*last = s
+		if !is(s) {
+			return false, fmt.Errorf("it says %v", s)
 		}
 		return true, nil
-	})
+	}
+}
+
+// waitState waits until the agent is in the state.
+func (l *lab) waitState(t *testing.T, limit time.Duration, want provisioningpb.State) (last *provisioningpb.StatusResponse) {
+	t.Helper()
+	l.until(t, limit, "the agent in "+want.String(), l.statusIs(&last, func(s *provisioningpb.StatusResponse) bool { return s.State == want }))
 	return last
 }
 
@@ -323,5 +333,3 @@ func (l *lab) press(t *testing.T, held bool) {
 		t.Fatal(err)
 	}
 }
-
-var _ = strconv.Itoa

@@ -3,15 +3,243 @@
 package system_test
 
 import (
+	"encoding/json"
+	"strings"
 	"testing"
+	"time"
+
+	provisioningpb "github.com/mecha-org/mecha-agent/proto/provisioning"
+	"github.com/mecha-org/mecha-agent/test/system/guest"
 )
 
+// TestBoards takes every board through its life: it starts without an identity,
+// shows a code, is claimed, works, and is reset. Whatever the agent says of itself
+// is compared with what can be seen from outside the guest.
 func TestBoards(t *testing.T) {
 	for _, b := range boards {
 		t.Run(b.name, func(t *testing.T) {
 			l := boot(t, b)
-			t.Log(l.run(t, 0, "board", "--json"))
-			t.Log(l.run(t, 0, "status", "--json"))
+			var code *provisioningpb.StatusResponse
+			var id string
+			// Each step needs what the one before it left.
+			for _, step := range []struct {
+				name string
+				do   func(t *testing.T)
+			}{
+				{"code", func(t *testing.T) { code = l.firstCode(t) }},
+				{"panel", func(t *testing.T) { l.panelSays(t, code) }},
+				{"lights", func(t *testing.T) { l.lightsSay(t, code) }},
+				{"board", l.isKnown},
+				{"press", func(t *testing.T) { code = l.nextCode(t, code) }},
+				{"claim", func(t *testing.T) { id = l.claimed(t, code) }},
+				{"identity", func(t *testing.T) { l.hasIdentity(t, id) }},
+				{"rest", l.rests},
+				{"restart", func(t *testing.T) { l.restartKeeps(t, id) }},
+				{"hold", l.holdRemoves},
+				{"unplugged", l.goesOnWithoutDisplay},
+				{"light", l.givesLightBack},
+			} {
+				if !t.Run(step.name, step.do) {
+					return
+				}
+			}
 		})
 	}
+}
+
+// isKnown checks what the agent found out about the board.
+func (l *lab) isKnown(t *testing.T) {
+	var is struct{ Name, Vendor, Model, SoC, Architecture string }
+	if err := json.Unmarshal([]byte(l.run(t, 0, "board", "--json")), &is); err != nil {
+		t.Fatal(err)
+	}
+	arch := strings.Replace(l.board.arch, "/", "/v", 1)
+	if is.Name != l.board.is || is.Model != l.board.model || !strings.EqualFold(is.SoC, l.board.soc) || is.Vendor == "" || is.Architecture != arch {
+		t.Errorf("the board is %+v, want %s %q %s %s and a vendor", is, l.board.is, l.board.model, l.board.soc, arch)
+	}
+}
+
+// pressTime is how long a finger stays on the button, at least: emulated processors
+// are slow.
+const pressTime = 200 * time.Millisecond
+
+// hold holds the button down for as long as that.
+func (l *lab) hold(t *testing.T, d time.Duration) {
+	t.Helper()
+	l.press(t, true)
+	select {
+	case <-time.After(d):
+	case <-t.Context().Done():
+	}
+	l.press(t, false)
+}
+
+// askForCode does what its owner does: presses the button, or asks on the command line
+// where there is none.
+func (l *lab) askForCode(t *testing.T) {
+	t.Helper()
+	switch {
+	case l.board.powerKey:
+		if err := l.QMP.Execute("system_powerdown", nil, nil); err != nil {
+			t.Fatal(err)
+		}
+	case l.board.button != nil:
+		l.hold(t, pressTime)
+	default:
+		l.generate(t)
+	}
+}
+
+// firstCode checks that the board is idle and shows that, and returns its first
+// code as soon as the panel has it.
+func (l *lab) firstCode(t *testing.T) *provisioningpb.StatusResponse {
+	idle := l.waitState(t, answerLimit, provisioningpb.State_STATE_IDLE)
+	if idle.Code != "" || idle.MachineId != "" || idle.Provisioned || len(idle.Trouble) != 0 {
+		t.Errorf("a board without an identity says %v", idle)
+	}
+	l.askForCode(t)
+	code := l.waitState(t, answerLimit, provisioningpb.State_STATE_CODE_SHOWN)
+	if len(code.Code) != codeLength || code.CodeExpires.AsTime().Before(time.Now()) {
+		t.Fatalf("the code is %v", code)
+	}
+	if at := l.panelSays(t, code); !at.IsZero() {
+		t.Logf("%s: from power to /init %.1f s, to the agent %.1f s, to the code on the panel %.1f s; from /init to the code %.1f s",
+			l.board.name, l.booted.Sub(l.Started).Seconds(), l.running.Sub(l.Started).Seconds(), at.Sub(l.Started).Seconds(), at.Sub(l.booted).Seconds())
+	}
+	return code
+}
+
+// panelSays compares the panel with what the agent says of itself, and returns when
+// it was seen.
+func (l *lab) panelSays(t *testing.T, s *provisioningpb.StatusResponse) (at time.Time) {
+	t.Helper()
+	v := l.view(s)
+	if l.board.oled {
+		at = l.shows(t, v)
+	}
+	if l.board.terminal {
+		at = l.prints(t, v)
+	}
+	return at
+}
+
+// lightsSay reads the code off the LEDs, and a second time to see that they go on.
+func (l *lab) lightsSay(t *testing.T, s *provisioningpb.StatusResponse) {
+	leds := l.board.leds
+	if leds == nil {
+		t.Log("the board has no lights")
+		return
+	}
+	l.areOutputs(t, *leds)
+	if leds.rgb != nil {
+		l.hasColour(t, s.State)
+		return
+	}
+	for range 2 {
+		if got := l.sample(t, *leds); got != s.Code {
+			t.Fatalf("the LEDs say %q, the agent %q", got, s.Code)
+		}
+	}
+}
+
+// nextCode asks for a code while one stands: its owner wants another one.
+func (l *lab) nextCode(t *testing.T, was *provisioningpb.StatusResponse) (now *provisioningpb.StatusResponse) {
+	l.askForCode(t)
+	l.until(t, answerLimit, "another code than "+was.Code, l.statusIs(&now, func(s *provisioningpb.StatusResponse) bool {
+		return s.State == provisioningpb.State_STATE_CODE_SHOWN && s.Code != was.Code && s.Code != ""
+	}))
+	l.panelSays(t, now)
+	return now
+}
+
+// claimed claims the code at the gateway, and returns the machine's id once the agent
+// has its certificate and the panel says so.
+func (l *lab) claimed(t *testing.T, code *provisioningpb.StatusResponse) (id string) {
+	begin := time.Now()
+	id, err := l.gateway.claim(t.Context(), code.Code)
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := l.waitState(t, answerLimit, provisioningpb.State_STATE_PROVISIONED)
+	t.Logf("provisioned %.1f s after the claim was sent", time.Since(begin).Seconds())
+	if done.MachineId != id || !done.Provisioned || done.Code != "" {
+		t.Errorf("the machine claimed as %s says %v", id, done)
+	}
+	l.panelSays(t, done)
+	if l.board.leds != nil && l.board.leds.rgb != nil {
+		l.hasColour(t, done.State)
+	}
+	return id
+}
+
+// What the defaults of the settings are.
+const (
+	codeLength = 6
+	holdTime   = 5 * time.Second
+)
+
+// Rest of a provisioned board: at most restWakeups a second, over restTime.
+const (
+	restTime    = 20 * time.Second
+	restWakeups = 1.0
+)
+
+// rests counts how often the agent is woken while it has nothing to do.
+func (l *lab) rests(t *testing.T) {
+	before := l.ask(t, guest.Request{Wakeups: true})
+	select {
+	case <-time.After(restTime):
+	case <-t.Context().Done():
+		t.Fatal(t.Context().Err())
+	}
+	after := l.ask(t, guest.Request{Wakeups: true})
+	seconds := after.Uptime - before.Uptime
+	rate := float64(after.Wakeups-before.Wakeups) / seconds
+	t.Logf("%s: %d wake-ups in %.1f s of rest, %.2f a second", l.board.name, after.Wakeups-before.Wakeups, seconds, rate)
+	if seconds < restTime.Seconds()/2 || rate > restWakeups {
+		t.Errorf("at rest the agent was woken %.2f times a second over %.1f s, want at most %.1f", rate, seconds, restWakeups)
+	}
+}
+
+// restartKeeps ends the agent and starts it again.
+func (l *lab) restartKeeps(t *testing.T, id string) {
+	l.restart(t)
+	s := l.waitState(t, answerLimit, provisioningpb.State_STATE_PROVISIONED)
+	if s.MachineId != id {
+		t.Errorf("after a restart the machine is %s, was %s", s.MachineId, id)
+	}
+	l.panelSays(t, s)
+}
+
+// holdRemoves holds the button: for a while, which changes nothing, and for longer
+// than it takes, which removes the identity.
+func (l *lab) holdRemoves(t *testing.T) {
+	if l.board.button == nil {
+		t.Log("the board has no button")
+		return
+	}
+	before := l.waitState(t, answerLimit, provisioningpb.State_STATE_PROVISIONED)
+	l.hold(t, 3*time.Second)
+	l.panelSays(t, before)
+	if s := l.waitState(t, answerLimit, provisioningpb.State_STATE_PROVISIONED); s.MachineId != before.MachineId {
+		t.Errorf("a hold of 3 s left %v", s)
+	}
+
+	l.press(t, true)
+	pressed := time.Now()
+	l.countsDown(t, pressed)
+	if s, err := l.status(t.Context()); err != nil || s.MachineId != before.MachineId {
+		t.Errorf("while the button is held the agent says %v, %v", s, err)
+	}
+	select {
+	case <-time.After(time.Until(pressed.Add(6 * time.Second))):
+	case <-t.Context().Done():
+	}
+	l.press(t, false)
+	after := l.waitState(t, answerLimit, provisioningpb.State_STATE_IDLE)
+	if after.MachineId != "" || after.Provisioned {
+		t.Errorf("a hold of 6 s left %v", after)
+	}
+	l.panelSays(t, after)
+	l.hasNoIdentity(t)
 }

@@ -64,12 +64,16 @@ func Fail(code int, err error, hint string) error { return failure{err, code, hi
 func Usage(err error, hint string) error { return Fail(ExitUsage, err, hint) }
 
 // complain prints an error and its hint on stderr, each line after the
-// program's name.
+// program's name. Between them stands the picture of an error that has one.
 func (p *Program) complain(name string, err error) {
 	for line := range strings.Lines(err.Error()) {
 		if line = strings.TrimSpace(line); line != "" {
 			fmt.Fprintf(p.Stderr, "%s: %s\n", name, Clean(line))
 		}
+	}
+	var pictured interface{ Picture() string }
+	if errors.As(err, &pictured) && pictured.Picture() != "" {
+		fmt.Fprintf(p.Stderr, "\n%s\n", strings.Trim(pictured.Picture(), "\n"))
 	}
 	if hint := gateway.HintOf(err); hint != "" {
 		fmt.Fprintf(p.Stderr, "%s: hint: %s\n", name, Clean(hint))

@@ -49,6 +49,7 @@ type Request struct {
 	Write   string   `json:"write,omitempty"`   // a file, with Data as its content
 	Data    []byte   `json:"data,omitempty"`    // with Write
 	Restart bool     `json:"restart,omitempty"` // end the agent with SIGTERM and start it again
+	Crash   bool     `json:"crash,omitempty"`   // likewise, with SIGKILL
 	Wakeups bool     `json:"wakeups,omitempty"` // of the agent, all threads
 }
 

@@ -62,13 +62,13 @@ func say(out io.Reader) {
 	}
 }
 
-// restart ends the agent as a service manager does, and starts it again. The exit
-// code is that of the agent that ended.
-func (a *agent) restart() (code int, err error) {
+// restart ends the agent with a signal and starts it again. The exit code is that of
+// the agent that ended.
+func (a *agent) restart(by syscall.Signal) (code int, err error) {
 	a.mu.Lock()
 	cmd, done := a.cmd, a.done
 	a.mu.Unlock()
-	_ = cmd.Process.Signal(syscall.SIGTERM) // fails when it has ended; done tells how
+	_ = cmd.Process.Signal(by) // fails when it has ended; done tells how
 	select {
 	case <-done:
 	case <-time.After(30 * time.Second):
@@ -93,7 +93,9 @@ func (a *agent) answer(r guest.Request) guest.Response {
 	case r.Write != "":
 		err = os.WriteFile(r.Write, r.Data, 0o644)
 	case r.Restart:
-		w.Code, err = a.restart()
+		w.Code, err = a.restart(syscall.SIGTERM)
+	case r.Crash:
+		w.Code, err = a.restart(syscall.SIGKILL)
 	case r.Wakeups:
 		a.mu.Lock()
 		pid := a.cmd.Process.Pid

@@ -29,14 +29,13 @@ func main() {
 		fmt.Fprintln(os.Stderr, "init: this is the first program of a virtual machine, and not for any other place")
 		os.Exit(2)
 	}
-	if err := start(); err != nil {
-		fmt.Println(guest.Milestone, "failed", err)
-	}
+	fmt.Println(guest.Milestone, "failed", start())
 	// A first program that ends is a panic of the kernel, and QEMU ends with it
 	// (panic=-1, -no-reboot): the test sees that at once.
 }
 
-// start brings the board up and answers requests until something breaks.
+// start brings the board up and answers requests until something breaks, of which it
+// returns the error.
 func start() error {
 	milestone("init")
 	if err := mount(); err != nil {

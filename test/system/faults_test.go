@@ -1,0 +1,92 @@
+//go:build system
+
+package system_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	provisioningpb "github.com/mecha-org/mecha-agent/proto/provisioning"
+	"github.com/mecha-org/mecha-agent/test/system/guest"
+)
+
+// restart ends the agent, as a service manager does, and starts it again.
+func (l *lab) restart(t *testing.T) {
+	t.Helper()
+	if code := l.ask(t, guest.Request{Restart: true}).Code; code != 0 {
+		t.Errorf("the agent ended with exit code %d", code)
+	}
+}
+
+// rewire starts the agent again with other hardware in its settings.
+func (l *lab) rewire(t *testing.T, hardware string) {
+	t.Helper()
+	l.ask(t, guest.Request{Write: guest.Settings, Data: []byte(l.gateway.agentSettings(hardware))})
+	l.restart(t)
+}
+
+// goesOnWithoutDisplay starts the agent with a display at an address where there is
+// none: it says so in its status, and a code comes all the same.
+func (l *lab) goesOnWithoutDisplay(t *testing.T) {
+	if !l.board.oled {
+		t.Log("the board has no display to miss")
+		return
+	}
+	const wrong = "0x3d"
+	hardware := strings.Replace(l.board.hardware, "display: {", "display: {address: "+wrong+", ", 1)
+	if hardware == l.board.hardware {
+		t.Fatal("the settings have no display")
+	}
+	l.rewire(t, hardware)
+	var s *provisioningpb.StatusResponse
+	l.until(t, answerLimit, "trouble with the display", l.statusIs(&s, func(s *provisioningpb.StatusResponse) bool {
+		return slices.ContainsFunc(s.Trouble, func(line string) bool { return strings.Contains(line, wrong) })
+	}))
+	t.Logf("status says: %s", strings.Join(s.Trouble, "; "))
+	l.generate(t)
+	l.waitState(t, answerLimit, provisioningpb.State_STATE_CODE_SHOWN)
+
+	l.rewire(t, l.board.hardware)
+	l.until(t, answerLimit, "no trouble", l.statusIs(&s, func(s *provisioningpb.StatusResponse) bool { return len(s.Trouble) == 0 }))
+	l.panelSays(t, s)
+}
+
+// generate asks the agent for a code.
+func (l *lab) generate(t *testing.T) {
+	t.Helper()
+	if _, err := l.agent.GenerateCode(t.Context(), &provisioningpb.GenerateCodeRequest{}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// givesLightBack borrows one of the board's own lights for the code, kills the agent,
+// and checks that the next one gives the light back to what drove it.
+func (l *lab) givesLightBack(t *testing.T) {
+	light := l.board.light
+	if light == nil {
+		t.Log("the board has no light of its own")
+		return
+	}
+	const driver = "default-on"
+	trigger := "/sys/class/leds/" + light.name + "/trigger"
+	l.ask(t, guest.Request{Write: trigger, Data: []byte(driver)})
+	l.rewire(t, "  leds: {onboard: "+light.name+", dot: 100ms}\n")
+	l.generate(t)
+	code := l.waitState(t, answerLimit, provisioningpb.State_STATE_CODE_SHOWN)
+	l.areOutputs(t, light.leds)
+	if got := l.sample(t, light.leds); got != code.Code {
+		t.Errorf("the light says %q, the agent %q", got, code.Code)
+	}
+	drives := func(want string) {
+		t.Helper()
+		if now := string(l.ask(t, guest.Request{Read: trigger}).Data); !strings.Contains(now, "["+want+"]") {
+			t.Errorf("the light is driven by %q, want %s", strings.TrimSpace(now), want)
+		}
+	}
+	drives("none")
+	l.ask(t, guest.Request{Write: guest.Settings, Data: []byte(l.gateway.agentSettings("  leds: {onboard: none}\n"))})
+	l.ask(t, guest.Request{Crash: true})
+	l.waitState(t, answerLimit, provisioningpb.State_STATE_CODE_SHOWN)
+	drives(driver)
+}
