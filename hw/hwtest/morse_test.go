@@ -110,7 +110,7 @@ func TestDecodeMorse(t *testing.T) {
 // machine gets round to it, two to five in a dot.
 func TestDecodeMorseSampled(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
-	for n := range 300 {
+	for n := range 100 {
 		var code []byte
 		for range 4 + r.IntN(9) {
 			code = append(code, hw.LEDAlphabet[r.IntN(32)])
