@@ -3,6 +3,7 @@ module github.com/mecha-org/mecha-agent
 go 1.26.0
 
 require (
+	github.com/foxboron/go-tpm-keyfiles v0.0.0-20250903184740-5d135037bd4d
 	github.com/google/go-tpm v0.9.8
 	github.com/google/renameio/v2 v2.0.2
 	github.com/rogpeppe/go-internal v1.16.0

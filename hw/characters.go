@@ -107,7 +107,7 @@ func Digits(v View, n int, now time.Time) (text string, dot bool) {
 	}
 	switch code := plain(v.Code); {
 	case v.Mode == ModeCode && code != "":
-		text, dot = page(code, n, v.Expires.Sub(now))
+		text, dot = v.page(code, n, now)
 	case v.Mode == ModeReset:
 		text = "RLSE"
 		if s := seconds(v.Expires.Sub(now)); s > 0 {
@@ -124,9 +124,9 @@ var digitWords = [...]string{
 	ModeIdle: "PUSH", ModeWaiting: "WAIT", ModeCode: "CODE", ModeWorking: "BUSY", ModeDone: "DONE", ModeFailed: "FAIL",
 }
 
-// page returns the group of a code whose turn it is. It goes by the time that is
-// left, for that is what a panel's ticks are aligned to.
-func page(code string, n int, left time.Duration) (group string, last bool) {
+// page returns the group of a code whose turn it is, the first one when it is made.
+// Turns change with the time that is left, for a panel's ticks are aligned to that.
+func (v View) page(code string, n int, now time.Time) (group string, last bool) {
 	all := groups(code)
 	if len(all[0]) > n {
 		all = nil
@@ -137,7 +137,11 @@ func page(code string, n int, left time.Duration) (group string, last bool) {
 		all = append(all, code)
 	}
 	const turn = 2 // seconds
-	i := len(all) - 1 - int(seconds(left)/turn)%len(all)
+	var over int64 // of the code's life
+	if !v.Made.IsZero() && !v.Expires.IsZero() {
+		over = max(0, seconds(v.Expires.Sub(v.Made))-seconds(v.Expires.Sub(now)))
+	}
+	i := int(over/turn) % len(all)
 	return all[i], len(all) > 1 && i == len(all)-1
 }
 

@@ -1,6 +1,7 @@
 package hw
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -48,8 +49,9 @@ func (c *console) Show(v View, now time.Time) error {
 	return nil
 }
 
-// Sleep does nothing: what was written stays.
-func (c *console) Sleep() error { return nil }
+// Sleep returns errors.ErrUnsupported: what was written stays, and no press of the
+// button is lost on lighting it.
+func (c *console) Sleep() error { return errors.ErrUnsupported }
 
 // Close writes nothing: the console is not ours.
 func (c *console) Close() error { return nil }

@@ -1,9 +1,9 @@
 package hw
 
 // The one font: 5 by 7 dots, the matrix of character displays, for printable
-// ASCII. It is 475 bytes (basicfont's 7x13 with what it pulls in is fifty times
-// that), twice enlarged it fits a panel 16 rows high, and its zero has a stroke,
-// so that it is not taken for a D or an O.
+// ASCII. It is 475 bytes, nothing hangs below the line, so that two lines fit a
+// panel 16 rows high, and its zero has a stroke, so that it is not taken for a D
+// or an O. docs/architecture.md has what fonts of libraries cost.
 const (
 	glyphWidth  = 5
 	glyphHeight = 7

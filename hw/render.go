@@ -43,10 +43,16 @@ func drawReset(c canvas, l layout, v View, now time.Time) {
 		lead = ""
 	}
 	words, part := v.hold(now)
-	place := at
-	place.Min.Y = place.Max.Y - l.code.bar.Dy()
-	at.Max.Y = place.Min.Y
-	c.bar(place, part)
+	tight := l.linesIn(at) <= 2 // no row between the second line and a bar
+	if tight && part < 1 {
+		words = v.holdShort(now)
+	}
+	if !tight || part < 1 {
+		place := at
+		place.Min.Y = place.Max.Y - l.code.bar.Dy()
+		at.Max.Y = place.Min.Y
+		c.bar(place, part)
+	}
 	c.lines(at, fit(lead+words, cols, l.linesIn(at)), l.pitch)
 }
 
@@ -138,7 +144,8 @@ func drawDone(c canvas, l layout, v View, lead string) {
 }
 
 // failure returns the error and what a person can do about it on n lines. Either
-// may take what the other leaves, and at least half when both need it.
+// may take what the other leaves, and at least half when both need it; but on two
+// lines an error whose cause does not fit on one has both.
 func failure(v View, lead string, cols, n int) []string {
 	text, hint := plain(v.Error), plain(v.Hint)
 	if text == "" {
@@ -149,6 +156,9 @@ func failure(v View, lead string, cols, n int) []string {
 	}
 	if hint != "" {
 		hint = "> " + hint
+	}
+	if n <= 2 && len(wrap(lead+text[strings.LastIndex(text, ": ")+1:], cols)) > 1 {
+		hint = ""
 	}
 	half := (n + 1) / 2
 	hints := fit(hint, cols, max(n-half, n-len(wrap(lead+text, cols))))

@@ -5,108 +5,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/mecha-org/mecha-agent/hw"
+	"github.com/mecha-org/mecha-agent/hw/hwtest"
 )
-
-// vt is a terminal that understands what NewTerminal may send, and nothing else.
-type vt struct {
-	cells  [][]rune
-	x, y   int
-	hidden bool
-	utf8   bool
-	faults []string
-	bytes  int
-	writes int
-}
-
-func newVT(columns, rows int) *vt {
-	t := &vt{cells: make([][]rune, rows)}
-	for y := range t.cells {
-		t.cells[y] = []rune(strings.Repeat("#", columns)) // what somebody left there
-	}
-	return t
-}
-
-var csi = regexp.MustCompile(`^\x1b\[([?0-9;]*)([A-Za-z])`)
-
-func (t *vt) Write(p []byte) (int, error) {
-	t.bytes += len(p)
-	t.writes++
-	s := string(p)
-	for s != "" {
-		if rest, ok := strings.CutPrefix(s, "\x1b%G"); ok {
-			t.utf8, s = true, rest
-		} else if m := csi.FindStringSubmatch(s); m != nil {
-			t.control(m[1], m[2])
-			s = s[len(m[0]):]
-		} else {
-			r := []rune(s)[0]
-			t.put(r)
-			s = s[len(string(r)):]
-		}
-	}
-	return len(p), nil
-}
-
-func (t *vt) control(args, final string) {
-	switch args + final {
-	case "2J":
-		for y := range t.cells {
-			t.blank(y, 0)
-		}
-		return
-	case "K":
-		if t.x < len(t.cells[t.y]) {
-			t.blank(t.y, t.x)
-		}
-		return
-	case "?25l", "?25h":
-		t.hidden = final == "l"
-		return
-	}
-	switch final {
-	case "H":
-		row, column, _ := strings.Cut(args, ";")
-		y, _ := strconv.Atoi(row)
-		x, _ := strconv.Atoi(column)
-		t.y, t.x = max(1, y)-1, max(1, x)-1
-	case "m":
-	default:
-		t.faults = append(t.faults, "CSI "+args+final)
-	}
-}
-
-func (t *vt) blank(y, from int) {
-	for x := from; x < len(t.cells[y]); x++ {
-		t.cells[y][x] = ' '
-	}
-}
-
-func (t *vt) put(r rune) {
-	switch {
-	case r < ' ' || r >= 0x7F && r < 0xA0:
-		t.faults = append(t.faults, fmt.Sprintf("control character %q", r))
-	case t.y >= len(t.cells) || t.x >= len(t.cells[t.y]):
-		t.faults = append(t.faults, fmt.Sprintf("%q at row %d, column %d", r, t.y+1, t.x+1))
-	default:
-		t.cells[t.y][t.x] = r
-		t.x++
-	}
-}
-
-func (t *vt) String() string {
-	var b strings.Builder
-	for _, row := range t.cells {
-		b.WriteString("|" + string(row) + "|\n")
-	}
-	return b.String()
-}
 
 var terminalSizes = [][2]int{{80, 24}, {40, 12}, {20, 4}}
 
@@ -116,10 +21,10 @@ var terminalSizes = [][2]int{{80, 24}, {40, 12}, {20, 4}}
 func TestTerminal(t *testing.T) {
 	for _, size := range terminalSizes {
 		var all strings.Builder
-		kept := newVT(size[0], size[1])
+		kept := hwtest.NewTerminal(size[0], size[1])
 		one := hw.NewTerminal(kept, size[0], size[1], true)
 		for _, p := range pictures {
-			fresh := newVT(size[0], size[1])
+			fresh := hwtest.NewTerminal(size[0], size[1])
 			if err := hw.NewTerminal(fresh, size[0], size[1], false).Show(p.view, noon); err != nil {
 				t.Fatal(err)
 			}
@@ -131,16 +36,16 @@ func TestTerminal(t *testing.T) {
 			if kept.String() != fresh.String() {
 				t.Errorf("%v %s: after other views it is\n%swant\n%s", size, p.name, kept, fresh)
 			}
-			if !fresh.hidden || !fresh.utf8 || fresh.writes != 1 {
-				t.Errorf("%v %s: cursor hidden %v, UTF-8 %v, %d writes", size, p.name, fresh.hidden, fresh.utf8, fresh.writes)
+			if !fresh.Hidden || !fresh.UTF8 || fresh.Writes != 1 {
+				t.Errorf("%v %s: cursor hidden %v, UTF-8 %v, %d writes", size, p.name, fresh.Hidden, fresh.UTF8, fresh.Writes)
 			}
-			if faults := append(fresh.faults, kept.faults...); len(faults) > 0 {
+			if faults := append(fresh.Faults, kept.Faults...); len(faults) > 0 {
 				t.Fatalf("%v %s: %q", size, p.name, faults)
 			}
 			fmt.Fprintf(&all, "%s\n%s\n", p.name, fresh)
 		}
-		if err := one.Close(); err != nil || kept.hidden || strings.Trim(kept.String(), "| \n") != "" {
-			t.Errorf("closed: %v, cursor hidden %v\n%s", err, kept.hidden, kept)
+		if err := one.Close(); err != nil || kept.Hidden || strings.Trim(kept.String(), "| \n") != "" {
+			t.Errorf("closed: %v, cursor hidden %v\n%s", err, kept.Hidden, kept)
 		}
 		file := filepath.Join("testdata", fmt.Sprintf("terminal-%dx%d.txt", size[0], size[1]))
 		if *update {
@@ -162,18 +67,18 @@ func TestTerminal(t *testing.T) {
 // TestTerminalAnySize draws everything on terminals of any size, and nothing is
 // outside of them.
 func TestTerminalAnySize(t *testing.T) {
-	for columns := 1; columns <= 132; columns += 7 {
-		for rows := 1; rows <= 50; rows += 5 {
+	for columns := 1; columns <= 132; columns += 13 {
+		for rows := 1; rows <= 50; rows += 9 {
 			for _, p := range pictures {
-				v := newVT(columns, rows)
+				v := hwtest.NewTerminal(columns, rows)
 				s := hw.NewTerminal(v, columns, rows, true)
 				for _, at := range []time.Time{noon, noon.Add(time.Second)} {
 					if err := s.Show(p.view, at); err != nil {
 						t.Fatal(err)
 					}
 				}
-				if len(v.faults) > 0 {
-					t.Fatalf("%dx%d %s: %q", columns, rows, p.name, v.faults)
+				if len(v.Faults) > 0 {
+					t.Fatalf("%dx%d %s: %q", columns, rows, p.name, v.Faults)
 				}
 			}
 		}
@@ -182,16 +87,16 @@ func TestTerminalAnySize(t *testing.T) {
 
 // TestTerminalTick: a second costs a few bytes, and none when nothing changed.
 func TestTerminalTick(t *testing.T) {
-	v := newVT(80, 24)
+	v := hwtest.NewTerminal(80, 24)
 	s := hw.NewTerminal(v, 80, 24, true)
 	code := withURL(codeView, claimURL)
 	for i, most := range []int{10000, 0, 20, 20} {
-		v.bytes = 0
+		v.Bytes = 0
 		if err := s.Show(code, noon.Add(time.Duration(max(0, i-1))*time.Second)); err != nil {
 			t.Fatal(err)
 		}
-		if v.bytes > most {
-			t.Errorf("show %d: %d bytes, at most %d", i, v.bytes, most)
+		if v.Bytes > most {
+			t.Errorf("show %d: %d bytes, at most %d", i, v.Bytes, most)
 		}
 	}
 }
@@ -220,12 +125,12 @@ func TestTerminalBroken(t *testing.T) {
 func TestTerminalHostile(t *testing.T) {
 	const evil = "\x1b]0;x\a\r\u009b2J"
 	for _, size := range terminalSizes {
-		v := newVT(size[0], size[1])
+		v := hwtest.NewTerminal(size[0], size[1])
 		s := hw.NewTerminal(v, size[0], size[1], true)
 		for m := hw.ModeIdle; m <= hw.ModeReset; m++ {
 			err := s.Show(hw.View{Mode: m, Code: evil, ClaimURL: evil, Step: evil, MachineID: evil, Error: evil, Hint: evil, Key: evil}, noon)
-			if err != nil || len(v.faults) > 0 {
-				t.Errorf("%v: %v, %q", m, err, v.faults)
+			if err != nil || len(v.Faults) > 0 {
+				t.Errorf("%v: %v, %q", m, err, v.Faults)
 			}
 		}
 	}

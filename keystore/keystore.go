@@ -1,5 +1,6 @@
 // Package keystore names what holds the device's private key: a crypto.Signer
-// whose private part never leaves it. keystore/disk keeps it in a file;
+// whose private part never leaves it. keystore/disk keeps it in a file,
+// keystore/tpm in a security chip; keystore/choose decides between them;
 // keystoretest is the suite that every implementation passes.
 package keystore
 
@@ -30,7 +31,7 @@ var (
 
 // Info is what is known about a key, none of it secret.
 type Info struct {
-	Backend     string // "disk"
+	Backend     string // "disk" or "tpm"
 	Curve       Curve
 	Fingerprint string // see gateway.Fingerprint
 	Path        string // file that holds the key or its handle
@@ -54,4 +55,21 @@ type Store interface {
 	Open(ctx context.Context, path string) (Key, error)
 	// Delete makes the key unusable. It returns ErrNotExist when there is none.
 	Delete(ctx context.Context, path string) error
+}
+
+// Attester is a Store whose keys come with evidence that they cannot leave it: a
+// TPM's. Encodings are those of the TPM 2.0 Library, part 2; certificates are DER.
+type Attester interface {
+	// AttestIdentity returns the TPMT_PUBLIC of the endorsement key (EK), which the
+	// TPM's maker certifies, and of the attestation key (AK), which signs what the
+	// TPM says. ekCerts are the EK's certificate and what the TPM has of the chain
+	// above it; none when the TPM has none.
+	AttestIdentity(ctx context.Context) (ekCerts [][]byte, ekPublic, akPublic []byte, err error)
+	// Activate opens a TPM2B_ID_OBJECT with its TPM2B_ENCRYPTED_SECRET, which only
+	// the TPM with that EK and that AK can, and returns what it holds.
+	Activate(ctx context.Context, credential, secret []byte) ([]byte, error)
+	// Certify has the AK say that key is in the same TPM. It returns the key's
+	// TPMT_PUBLIC, the statement (TPMS_ATTEST) with qualifying in it, at most 32
+	// bytes, and the AK's TPMT_SIGNATURE over it.
+	Certify(ctx context.Context, key Key, qualifying []byte) (keyPublic, attest, signature []byte, err error)
 }

@@ -11,7 +11,7 @@ cd "$(dirname "$0")/.."
 # command to look for, and the package that brings it
 needed="gcc:gcc git:git openssl:openssl curl:curl
   depmod:kmod dtc:device-tree-compiler cpio:cpio xz:xz-utils
-  swtpm:swtpm swtpm_setup:swtpm-tools
+  swtpm:swtpm swtpm_setup:swtpm-tools tpm2_getcap:tpm2-tools
   qemu-aarch64-static:qemu-user-static qemu-system-aarch64:qemu-system-arm"
 
 # The oldest QEMU that the emulated boards run on.
@@ -23,6 +23,8 @@ for pair in $needed; do
 done
 # The race detector links against libc's headers.
 [ -e /usr/include/stdlib.h ] || missing+=(libc6-dev)
+# openssl's TPM provider is a library.
+compgen -G '/usr/lib/*/ossl-modules/tpm2.so' >/dev/null || missing+=(tpm2-openssl)
 
 qemu_version() { # of the QEMU that is installed, its first number; 0 for none
   local line

@@ -10,7 +10,7 @@ import (
 	"github.com/mecha-org/mecha-agent/settings"
 )
 
-// openBoard returns the machine that this process runs on.
-func openBoard(ctx context.Context, root fs.FS, c settings.Agent) (board.Board, error) {
-	return openMachine(ctx, root, c)
+// openBoard returns the machine that this process runs on, its parts opened by h.
+func openBoard(ctx context.Context, root fs.FS, c settings.Agent, h board.Host) (board.Board, error) {
+	return openMachine(ctx, root, c, h)
 }

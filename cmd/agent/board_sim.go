@@ -12,10 +12,10 @@ import (
 )
 
 // openBoard returns the simulated board when the settings ask for it, else the
-// machine that this process runs on.
-func openBoard(ctx context.Context, root fs.FS, c settings.Agent) (board.Board, error) {
+// machine that this process runs on, its parts opened by h.
+func openBoard(ctx context.Context, root fs.FS, c settings.Agent, h board.Host) (board.Board, error) {
 	if c.Hardware.Board == "sim" {
 		return sim.Open(ctx, c.Hardware.Options)
 	}
-	return openMachine(ctx, root, c)
+	return openMachine(ctx, root, c, h)
 }

@@ -264,22 +264,6 @@ func (a *app) deprovisionCommand() *cobra.Command {
 	return c
 }
 
-func (a *app) boardCommand() *cobra.Command {
-	return &cobra.Command{Use: "board", Short: "Print which board this is and what is on it", Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			cfg, _, err := a.load()
-			if err != nil {
-				return err
-			}
-			b, err := openBoard(c.Context(), a.root, cfg)
-			if err != nil {
-				return err
-			}
-			defer b.Close()
-			return a.printBoard(b)
-		}}
-}
-
 // notClaimed is the answer to "provision CODE" while nobody said yes.
 var notClaimed = &gateway.Error{Kind: gateway.Pending, Err: errors.New("no operator has claimed the code yet"),
 	Advice: "claim it at the gateway, then try again; without a code, mecha-agent provision waits for the claim"}

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/mecha-org/mecha-agent/board/host"
 	"github.com/mecha-org/mecha-agent/cmd/internal/cli"
 	"github.com/mecha-org/mecha-agent/gateway/client"
 	"github.com/mecha-org/mecha-agent/identity"
@@ -45,7 +46,7 @@ func (a *app) runCommand() *cobra.Command {
 // exchange, and the service that other programs ask.
 func (a *app) daemon(ctx context.Context, cfg settings.Agent, log *slog.Logger) error {
 	restoreLights(cfg, log)
-	machine, err := openBoard(ctx, a.root, cfg)
+	machine, err := openBoard(ctx, a.root, cfg, host.New())
 	if err != nil {
 		return fmt.Errorf("finding the board: %w", err)
 	}

@@ -23,14 +23,15 @@ import (
 
 // This file hands the settings to the rooms of the house, a function each.
 
-// openMachine finds the machine that this process runs on and connects what is
-// wired to it.
-func openMachine(ctx context.Context, root fs.FS, c settings.Agent) (board.Board, error) {
+// openMachine finds the machine that root is of and connects what is wired to it
+// through h; nil connects nothing. When the board refuses the wiring, what it is
+// comes back beside the error.
+func openMachine(ctx context.Context, root fs.FS, c settings.Agent, h board.Host) (board.Board, error) {
 	b, err := detectBoard(root, c.Hardware)
 	if err != nil {
 		return b, err
 	}
-	if err := b.Wire(ctx, wiring(c.Hardware, hardwareState(c)), host.New()); err != nil {
+	if err := b.Wire(ctx, wiring(c.Hardware, hardwareState(c)), h); err != nil {
 		return b, cli.Usage(err, "")
 	}
 	return b, nil

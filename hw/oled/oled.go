@@ -9,7 +9,6 @@ import (
 	"image"
 	"image/color"
 	"io"
-	"slices"
 	"strings"
 	"sync"
 
@@ -85,7 +84,8 @@ func (d *Display) ColorModel() color.Model { return image1bit.BitModel }
 // Bounds returns the size of the glass, from (0, 0).
 func (d *Display) Bounds() image.Rectangle { return d.want.Rect }
 
-// Draw puts the part of src from sp on into r and sends the pages that changed.
+// Draw puts the part of src from sp on into r and sends what changed, in each band of eight rows
+// from the first changed column to the last.
 // After an error the content of the display is unknown: the next Draw starts it
 // anew and sends everything.
 func (d *Display) Draw(r image.Rectangle, src image.Image, sp image.Point) error {
@@ -154,10 +154,14 @@ func (d *Display) flush(on bool) error {
 	for page := range d.chip.Height / 8 {
 		row := d.want.Pix[page*d.chip.Width:][:d.chip.Width]
 		old := sent[page*d.chip.Width:][:d.chip.Width]
-		if !starting && slices.Equal(row, old) {
+		from, to := 0, len(row)
+		if !starting {
+			from, to = changed(old, row)
+		}
+		if from == to {
 			continue
 		}
-		if err := d.page(page, row); err != nil {
+		if err := d.page(page, from, row[from:to]); err != nil {
 			return fmt.Errorf("writing page %d of the display: %w", page, err)
 		}
 		copy(old, row)
@@ -171,18 +175,31 @@ func (d *Display) flush(on bool) error {
 	return nil
 }
 
-// page writes one band of eight rows.
-func (d *Display) page(page int, row []byte) error {
+// changed returns the columns from the first to the last that differ.
+func changed(old, row []byte) (from, to int) {
+	to = len(row)
+	for from < to && old[from] == row[from] {
+		from++
+	}
+	for to > from && old[to-1] == row[to-1] {
+		to--
+	}
+	return from, to
+}
+
+// page writes columns of a band of eight rows.
+func (d *Display) page(page, from int, columns []byte) error {
+	from += d.chip.offset
 	for _, c := range [...]byte{
 		cmdPage | byte(page),
-		cmdColumnLow | byte(d.chip.offset&0x0F),
-		cmdColumnHigh | byte(d.chip.offset>>4),
+		cmdColumnLow | byte(from&0x0F),
+		cmdColumnHigh | byte(from>>4),
 	} {
 		if err := d.command(c); err != nil {
 			return err
 		}
 	}
-	return d.dev.Tx(append([]byte{controlData}, row...), nil)
+	return d.dev.Tx(append([]byte{controlData}, columns...), nil)
 }
 
 // command writes one command with its arguments, each byte behind a control byte

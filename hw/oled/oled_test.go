@@ -47,13 +47,11 @@ func TestBytes(t *testing.T) {
 	want = append(want, page(1)...)
 	want = append(want, data(96), []byte{0x80, 0xAF})
 	// Second picture: one pixel more, in page 1 only.
-	want = append(want, page(1)...)
-	want = append(want, data(96, 3, 0x04))
+	want = append(want, []byte{0x80, 0xB1}, []byte{0x80, 0x07}, []byte{0x80, 0x12}, []byte{0x40, 0x04}) // column 36 + 3
 	// Close blanks what is not blank and switches off.
 	want = append(want, page(0)...)
 	want = append(want, data(96))
-	want = append(want, page(1)...)
-	want = append(want, data(96), []byte{0x80, 0xAE})
+	want = append(want, []byte{0x80, 0xB1}, []byte{0x80, 0x07}, []byte{0x80, 0x12}, []byte{0x40, 0x00}, []byte{0x80, 0xAE})
 
 	bus := &i2ctest.Playback{Ops: ops(want...), DontPanic: true}
 	d, err := Open(bus, addr, "ssd0303-96x16")

@@ -6,6 +6,7 @@ package screen
 import (
 	"errors"
 	"fmt"
+	"os"
 	"sync"
 	"time"
 
@@ -66,7 +67,7 @@ func (s *Screen) Show(v hw.View, now time.Time) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
-		return fmt.Errorf("showing on the %s: %w", s.name(), errors.New("it is closed"))
+		return fmt.Errorf("showing on %s: %w", s.name(), os.ErrClosed)
 	}
 	if s.found == nil {
 		if err := s.look(); err != nil {

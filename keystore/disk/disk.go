@@ -1,6 +1,6 @@
 // Package disk is the keystore for machines without a security chip: ECDSA keys
 // as PKCS#8 PEM (RFC 5958, RFC 7468 section 10) in files of mode 0600 inside
-// folders of mode 0700. Whoever can read the file has the key: a thief of the
+// folders of mode 0700. It also reads SEC 1 PEM (RFC 5915). Whoever can read the file has the key: a thief of the
 // SD card, root, a backup. Keys are not erased from memory after use.
 package disk
 
@@ -9,13 +9,11 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"path/filepath"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/mecha-org/mecha-agent/keystore"
+	"github.com/mecha-org/mecha-agent/keystore/internal/keyfile"
 )
 
 // Backend is what Info.Backend says of keys of this package.
@@ -37,7 +35,8 @@ func New(curve keystore.Curve) (*Store, error) {
 
 // Create makes a key at path, and the folders above it with mode 0700 where
 // they are missing. It returns keystore.ErrExists when anything at all stands
-// at path, and keystore.ErrExposed when others may write the folder. When it
+// at path, and keystore.ErrExposed when others may write the folder, or one above
+// it that is not sticky. When it
 // returns without an error, key and folders are on stable storage.
 func (s *Store) Create(ctx context.Context, path string) (keystore.Key, error) {
 	k, err := s.create(ctx, path)
@@ -51,18 +50,18 @@ func (s *Store) create(ctx context.Context, path string) (*key, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	if err := makeFolders(filepath.Dir(path)); err != nil {
+	if err := keyfile.MakeFolders(filepath.Dir(path)); err != nil {
 		return nil, err
 	}
-	dir, err := openFolder(path)
+	dir, err := keyfile.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer dir.Close()
-	if err := dir.refuseWritable(); err != nil {
+	if err := dir.RefuseWritable(); err != nil {
 		return nil, err
 	}
-	if dir.exists() {
+	if dir.Exists() {
 		return nil, fmt.Errorf("%w: %s", keystore.ErrExists, path)
 	}
 	priv, err := ecdsa.GenerateKey(curveOf(s.curve), rand.Reader)
@@ -76,7 +75,7 @@ func (s *Store) create(ctx context.Context, path string) (*key, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	if err := dir.install(text); err != nil {
+	if err := dir.Install(text); err != nil {
 		return nil, err
 	}
 	return newKey(priv, path)
@@ -100,12 +99,12 @@ func (s *Store) open(ctx context.Context, path string) (*key, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	dir, err := openFolder(path)
+	dir, err := keyfile.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer dir.Close()
-	text, err := dir.read()
+	text, err := dir.Read(maxFile)
 	if err != nil {
 		return nil, err
 	}
@@ -133,28 +132,12 @@ func (s *Store) delete(ctx context.Context, path string) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	dir, err := openFolder(path)
+	dir, err := keyfile.Open(path)
 	if err != nil {
 		return err
 	}
 	defer dir.Close()
-	var st unix.Stat_t
-	err = unix.Fstatat(dir.fd(), dir.base, &st, unix.AT_SYMLINK_NOFOLLOW)
-	switch {
-	case errors.Is(err, unix.ENOENT):
-		return fmt.Errorf("%w: %s", keystore.ErrNotExist, path)
-	case err != nil:
-		return fmt.Errorf("%s: %w", path, err)
-	case st.Mode&unix.S_IFMT != unix.S_IFREG:
-		return notRegular(path)
-	}
-	// A file that cannot be overwritten (a full copy-on-write file system, mode
-	// 0400) must go all the same, so the outcome is that of the unlink.
-	dir.overwrite()
-	if err := unix.Unlinkat(dir.fd(), dir.base, 0); err != nil {
-		return fmt.Errorf("unlinking %s: %w", path, err)
-	}
-	return dir.sync()
+	return dir.Remove()
 }
 
 func curveOf(c keystore.Curve) elliptic.Curve {

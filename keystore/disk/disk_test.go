@@ -1,6 +1,7 @@
 package disk
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
@@ -152,30 +153,6 @@ func TestCreateRefusesExposedFolder(t *testing.T) {
 	}
 }
 
-func TestForeignOwner(t *testing.T) {
-	if err := refuseOwner("/x", 0); err != nil {
-		t.Errorf("root's file is refused: %v", err)
-	}
-	if err := refuseOwner("/x", uint32(os.Geteuid())); err != nil {
-		t.Errorf("our own file is refused: %v", err)
-	}
-	err := refuseOwner("/x y", uint32(os.Geteuid()+4321))
-	if !errors.Is(err, keystore.ErrExposed) || !strings.Contains(gateway.HintOf(err), "chown") || !strings.Contains(gateway.HintOf(err), "'/x y'") {
-		t.Errorf("%v, hint %q, want ErrExposed and a chown", err, gateway.HintOf(err))
-	}
-	if os.Geteuid() == 0 { // only root can give a file away: the rule as Open applies it
-		for _, what := range []func(string) string{filepath.Clean, filepath.Dir} {
-			s, path := made(t)
-			if err := os.Chown(what(path), 4321, 4321); err != nil {
-				t.Fatal(err)
-			}
-			if _, err := s.Open(t.Context(), path); !errors.Is(err, keystore.ErrExposed) {
-				t.Errorf("Open with %s of another user: %v, want ErrExposed", what(path), err)
-			}
-		}
-	}
-}
-
 func TestNotRegular(t *testing.T) {
 	for name, put := range map[string]func(path string) error{
 		"symbolic link": func(path string) error { return os.Symlink(path+".real", path) },
@@ -247,6 +224,15 @@ func contents(t testing.TB) map[string]struct {
 	if err != nil {
 		t.Fatal(err)
 	}
+	sec1P521, err := x509.MarshalECPrivateKey(ecKey(t, elliptic.P521()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	named, err := asn1.Marshal(oidP256)
+	if err != nil {
+		t.Fatal(err)
+	}
+	parameters := pem.EncodeToMemory(&pem.Block{Type: parametersType, Bytes: named})
 	block, _ := pem.Decode(good)
 	flipped := append([]byte(nil), block.Bytes...)
 	flipped[len(flipped)-1] ^= 1                                        // the public part
@@ -273,12 +259,12 @@ func contents(t testing.TB) map[string]struct {
 		"last line lost":   {good[:len(good)-10], keystore.ErrDamaged},
 		"garbage":          {[]byte("hello"), keystore.ErrDamaged},
 		"text before":      {append([]byte("hello\n"), good...), keystore.ErrDamaged},
-		"text after":       {append(append([]byte(nil), good...), "hello"...), keystore.ErrDamaged},
+		"text after":       {append(bytes.Clone(good), "hello"...), keystore.ErrDamaged},
 		"half a key first": {append([]byte("-----BEGIN PRIVATE KEY-----\n!\n"), good...), keystore.ErrDamaged},
 		"headers":          {pem.EncodeToMemory(&pem.Block{Type: pemType, Headers: map[string]string{"a": "b"}, Bytes: block.Bytes}), keystore.ErrDamaged},
-		"two keys":         {append(append([]byte(nil), good...), good...), keystore.ErrDamaged},
+		"two keys":         {append(bytes.Clone(good), good...), keystore.ErrDamaged},
 		"bits in the DER":  {pem.EncodeToMemory(&pem.Block{Type: pemType, Bytes: block.Bytes[:50]}), keystore.ErrDamaged},
-		"DER and more":     {pem.EncodeToMemory(&pem.Block{Type: pemType, Bytes: append(append([]byte(nil), block.Bytes...), 0)}), keystore.ErrDamaged},
+		"DER and more":     {pem.EncodeToMemory(&pem.Block{Type: pemType, Bytes: append(bytes.Clone(block.Bytes), 0)}), keystore.ErrDamaged},
 		"certificate":      {pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: block.Bytes}), keystore.ErrDamaged},
 		"RSA":              {pkcs8(t, rsaKey), keystore.ErrWrongKind},
 		"RSA PKCS#1":       {pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(rsaKey)}), keystore.ErrWrongKind},
@@ -286,9 +272,16 @@ func contents(t testing.TB) map[string]struct {
 		"P-224":            {pkcs8(t, ecKey(t, elliptic.P224())), keystore.ErrWrongKind},
 		"P-521":            {pkcs8(t, ecKey(t, elliptic.P521())), keystore.ErrWrongKind},
 		"secp256k1":        {pem.EncodeToMemory(&pem.Block{Type: pemType, Bytes: other}), keystore.ErrWrongKind},
-		"SEC 1":            {pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: sec1}), keystore.ErrWrongKind},
-		"TPM":              {pem.EncodeToMemory(&pem.Block{Type: "TSS2 PRIVATE KEY", Bytes: sec1}), keystore.ErrWrongKind},
-		"too long":         {append(make([]byte, maxFile), good...), keystore.ErrDamaged},
+		"SEC 1":            {pem.EncodeToMemory(&pem.Block{Type: sec1Type, Bytes: sec1}), nil},
+		"openssl ecparam":  {append(parameters, pem.EncodeToMemory(&pem.Block{Type: sec1Type, Bytes: sec1})...), nil},
+		"parameters alone": {parameters, keystore.ErrDamaged},
+		"SEC 1 P-521":      {pem.EncodeToMemory(&pem.Block{Type: sec1Type, Bytes: sec1P521}), keystore.ErrWrongKind},
+		"SEC 1 cut":        {pem.EncodeToMemory(&pem.Block{Type: sec1Type, Bytes: sec1[:40]}), keystore.ErrDamaged},
+		"SEC 1 and more":   {pem.EncodeToMemory(&pem.Block{Type: sec1Type, Bytes: append(bytes.Clone(sec1), 0)}), keystore.ErrDamaged},
+		"SEC 1 encrypted": {pem.EncodeToMemory(&pem.Block{Type: sec1Type, Bytes: sec1,
+			Headers: map[string]string{"Proc-Type": "4,ENCRYPTED", "DEK-Info": "AES-256-CBC,00"}}), keystore.ErrWrongKind},
+		"TPM":      {pem.EncodeToMemory(&pem.Block{Type: "TSS2 PRIVATE KEY", Bytes: sec1}), keystore.ErrWrongKind},
+		"too long": {append(make([]byte, maxFile), good...), keystore.ErrDamaged},
 	}
 }
 
@@ -314,6 +307,18 @@ func TestOpenContents(t *testing.T) {
 				t.Errorf("Delete: %v", err)
 			}
 		})
+	}
+}
+
+// A key of the TPM keystore is named with the setting that reads it.
+func TestOpenNamesTheSetting(t *testing.T) {
+	s, path := made(t)
+	if err := os.WriteFile(path, contents(t)["TPM"].text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err := s.Open(t.Context(), path)
+	if hint := gateway.HintOf(err); !errors.Is(err, keystore.ErrWrongKind) || !strings.Contains(hint, "keystore.backend to tpm") {
+		t.Errorf("%v, hint %q", err, hint)
 	}
 }
 
@@ -357,28 +362,4 @@ func FuzzParse(f *testing.F) {
 			t.Fatalf("what parsed does not print back the same: %v", err)
 		}
 	})
-}
-
-// TestInstallReplacesNothing is the race that Create's first look cannot see:
-// the name is taken while the key is made.
-func TestInstallReplacesNothing(t *testing.T) {
-	_, path := made(t)
-	before, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir, err := openFolder(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer dir.Close()
-	if err := dir.install([]byte("another key")); !errors.Is(err, keystore.ErrExists) {
-		t.Errorf("install over a key: %v, want ErrExists", err)
-	}
-	if after, err := os.ReadFile(path); err != nil || string(after) != string(before) {
-		t.Errorf("the key was replaced (%v)", err)
-	}
-	if left, _ := os.ReadDir(filepath.Dir(path)); len(left) != 1 {
-		t.Errorf("install left %v", left)
-	}
 }

@@ -40,8 +40,12 @@ func newConn(ctx context.Context, path string, to exchanger) *conn {
 }
 
 // Send implements transport.TPM.
-func (c *conn) Send(command []byte) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(c.ctx, CommandTimeout)
+func (c *conn) Send(command []byte) ([]byte, error) { return c.send(c.ctx, command) }
+
+// send is Send for as long as ctx lives, which ends with the connection's at the
+// latest.
+func (c *conn) send(ctx context.Context, command []byte) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, CommandTimeout)
 	defer cancel()
 	select {
 	case <-c.closed:
@@ -53,7 +57,7 @@ func (c *conn) Send(command []byte) ([]byte, error) {
 	case <-c.closed:
 		return nil, fmt.Errorf("asking the TPM: %w", os.ErrClosed)
 	case <-ctx.Done():
-		return nil, c.late()
+		return nil, late(ctx)
 	}
 
 	type answer struct {
@@ -71,13 +75,24 @@ func (c *conn) Send(command []byte) ([]byte, error) {
 	case a := <-done:
 		switch {
 		case a.err != nil && ctx.Err() != nil:
-			return nil, c.late()
+			return nil, late(ctx)
 		case a.err != nil:
 			return nil, fmt.Errorf("asking the TPM: %w", explain(c.path, a.err))
 		}
 		return a.response, nil
 	case <-ctx.Done():
-		return nil, c.late()
+		return nil, late(ctx)
+	}
+}
+
+// idle waits until no command runs, also none that was left behind.
+func (c *conn) idle(ctx context.Context) error {
+	select {
+	case <-c.turn:
+		c.turn <- struct{}{}
+		return nil
+	case <-ctx.Done():
+		return late(ctx)
 	}
 }
 
@@ -121,8 +136,8 @@ func patient(ctx context.Context, to exchanger, command []byte) ([]byte, error) 
 
 // late is the error of a command that did not end in time, or that was called
 // off, which says nothing about the TPM.
-func (c *conn) late() error {
-	if err := c.ctx.Err(); errors.Is(err, context.Canceled) {
+func late(ctx context.Context) error {
+	if err := ctx.Err(); errors.Is(err, context.Canceled) {
 		return fmt.Errorf("asking the TPM: %w", err)
 	}
 	return fmt.Errorf("asking the TPM: %w",

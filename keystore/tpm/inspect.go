@@ -10,6 +10,8 @@ import (
 
 	"github.com/google/go-tpm/tpm2"
 	"github.com/google/go-tpm/tpm2/transport"
+
+	"github.com/mecha-org/mecha-agent/keystore"
 )
 
 // Info is what a TPM says of itself. None of it is proven.
@@ -129,10 +131,13 @@ func meaning(err error) error {
 		return &hinted{err, "nobody started the TPM: the board's firmware does so, swtpm with --flags startup-clear"}
 	case errors.Is(err, tpm2.TPMRCFailure):
 		return &hinted{err, "the TPM failed its self-test: cut the power of the board; when it stays like that, it is broken"}
+	case errors.Is(err, tpm2.TPMRCLockout):
+		return &hinted{fmt.Errorf("%w: %w", ErrLockout, err), hintLockout}
 	case errors.As(err, &code):
 		return err
 	}
-	for _, own := range []error{ErrNone, ErrPermission, ErrBusy, ErrGone, ErrHung, ErrGarbage, ErrVersion, context.Canceled} {
+	for _, own := range []error{ErrNone, ErrPermission, ErrBusy, ErrGone, ErrHung, ErrGarbage, ErrVersion, ErrNotTPM,
+		ErrCleared, ErrReplaced, keystore.ErrDamaged, errKeyClosed, ErrEndorsementAuth, context.Canceled, context.DeadlineExceeded} {
 		if errors.Is(err, own) {
 			return err
 		}

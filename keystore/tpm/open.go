@@ -49,19 +49,28 @@ func open(ctx context.Context, path string) (transport.TPMCloser, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	to, err := dial(path)
+	if err != nil {
+		return nil, err
+	}
+	return newConn(ctx, path, to), nil
+}
+
+// dial finds out what stands at path.
+func dial(path string) (exchanger, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, explain(path, err)
 	}
 	switch mode := info.Mode(); {
 	case mode&os.ModeSocket != 0:
-		return newConn(ctx, path, socket{path}), nil
+		return socket{path}, nil
 	case mode&os.ModeCharDevice != 0:
 		d, err := openDevice(path)
 		if err != nil {
 			return nil, explain(path, err)
 		}
-		return newConn(ctx, path, d), nil
+		return d, nil
 	}
 	return nil, &hinted{ErrNotTPM, "give the path of a TPM device, such as /dev/tpmrm0"}
 }

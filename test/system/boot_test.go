@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/credentials/insecure"
 
 	provisioningpb "github.com/mecha-org/mecha-agent/proto/provisioning"
@@ -117,7 +118,11 @@ func (l *lab) connect() error {
 	if l.commands, err = l.Forwarded(guest.CommandPort); err != nil {
 		return err
 	}
-	l.conn, err = grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	// The guest is asked before the agent listens: the usual pauses between tries, of
+	// seconds, would be measured as the agent's.
+	retry := backoff.Config{BaseDelay: pictureTick, Multiplier: 1, MaxDelay: pictureTick}
+	l.conn, err = grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithConnectParams(grpc.ConnectParams{Backoff: retry, MinConnectTimeout: answerLimit}))
 	if err != nil {
 		return err
 	}
@@ -196,6 +201,9 @@ func writeTree(ctx context.Context, file, trees string, b board) error {
 	if b.tree == "" {
 		// QEMU writes the tree that it would give to the kernel, and ends.
 		machine := append([]string(nil), b.machine...)
+		if b.terminal {
+			machine = append(machine, "-serial", "null")
+		}
 		for i := range machine {
 			if i > 0 && machine[i-1] == "-M" {
 				machine[i] += ",dumpdtb=" + file

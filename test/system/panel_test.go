@@ -8,7 +8,6 @@ import (
 	"image"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
@@ -121,23 +120,40 @@ func (l *lab) showsAt(t *testing.T, v hw.View, times func(now time.Time) (from, 
 	return at
 }
 
-// prints waits until the terminal that is a display has been sent each row that the
-// host's has for v, and returns when it had.
-func (l *lab) prints(t *testing.T, v hw.View) (at time.Time) {
+// The size that the agent takes a serial line for, which has none.
+const terminalColumns, terminalRows = 80, 24
+
+// prints waits until the terminal that is a display shows what v is on the host,
+// character by character, and returns when it did.
+func (l *lab) prints(t *testing.T, v hw.View) time.Time {
 	t.Helper()
-	rows := terminalRows(t, v)
+	return l.printsAt(t, v, func(now time.Time) (from, to time.Time, step time.Duration) {
+		return now.Add(-clockSlack), now.Add(clockSlack), time.Second / 2
+	})
+}
+
+// printsAt is prints with the times that v may be drawn at.
+func (l *lab) printsAt(t *testing.T, v hw.View, times func(now time.Time) (from, to time.Time, step time.Duration)) (at time.Time) {
+	t.Helper()
 	l.until(t, answerLimit, "the terminal with "+v.Mode.String(), func(context.Context) (bool, error) {
-		text, err := os.ReadFile(filepath.Join(l.Logs, consoleLog))
+		sent, err := os.ReadFile(filepath.Join(l.Logs, consoleLog))
 		if err != nil {
 			return false, err
 		}
+		seen := hwtest.NewTerminal(terminalColumns, terminalRows)
+		_, _ = seen.Write(sent)
 		at = time.Now()
-		for _, row := range rows {
-			if !strings.Contains(string(text), row) {
-				return false, fmt.Errorf("no row %q in %d bytes", row, len(text))
+		from, to, step := times(at)
+		for now := from; !now.After(to); now = now.Add(step) {
+			want := hwtest.NewTerminal(terminalColumns, terminalRows)
+			if err := hw.NewTerminal(want, terminalColumns, terminalRows, true).Show(v, now); err != nil {
+				return false, err
+			}
+			if want.String() == seen.String() {
+				return true, nil
 			}
 		}
-		return true, nil
+		return false, fmt.Errorf("it shows\n%s", seen)
 	})
 	return at
 }
@@ -147,37 +163,19 @@ func (l *lab) prints(t *testing.T, v hw.View) (at time.Time) {
 func (l *lab) countsDown(t *testing.T, pressed time.Time) {
 	t.Helper()
 	v := hw.View{Mode: hw.ModeReset, Made: pressed, Expires: pressed.Add(holdTime)}
+	look := l.showsAt
 	if l.board.terminal {
-		l.prints(t, v)
-		return
+		look = l.printsAt
 	}
-	counting := l.showsAt(t, v, func(time.Time) (from, to time.Time, step time.Duration) {
+	counting := look(t, v, func(time.Time) (from, to time.Time, step time.Duration) {
 		return v.Made, v.Expires.Add(-time.Second / 2), 10 * time.Millisecond
 	})
-	armed := l.showsAt(t, v, func(time.Time) (from, to time.Time, step time.Duration) {
+	armed := look(t, v, func(time.Time) (from, to time.Time, step time.Duration) {
 		return v.Expires, v.Expires, time.Second
 	})
 	if d := armed.Sub(pressed); !counting.Before(armed) || d < holdTime {
 		t.Errorf("the panel counted down after %s and was done after %s, want %s", counting.Sub(pressed), d, holdTime)
 	}
-}
-
-// terminalRows are the rows of large letters of v on a terminal.
-func terminalRows(t *testing.T, v hw.View) (rows []string) {
-	t.Helper()
-	var b strings.Builder
-	if err := hw.NewTerminal(&b, 80, 24, true).Show(v, time.Now()); err != nil {
-		t.Fatal(err)
-	}
-	for row := range strings.FieldsFuncSeq(b.String(), func(r rune) bool { return r < ' ' }) {
-		if strings.ContainsAny(row, "█▀▄") && strings.Contains(row, " ") {
-			rows = append(rows, strings.TrimSpace(strings.TrimLeft(row, "[0123456789;HmK")))
-		}
-	}
-	if len(rows) < 4 {
-		t.Fatalf("the terminal has %d rows of large letters: %q", len(rows), b.String())
-	}
-	return rows
 }
 
 // ledTick is how often the LEDs are looked at: several times in a dot of Morse, and

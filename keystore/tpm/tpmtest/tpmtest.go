@@ -1,5 +1,5 @@
-// Package tpmtest starts software TPMs for tests: swtpm, of the Debian package of
-// that name, which scripts/deps.sh installs.
+// Package tpmtest starts software TPMs for tests: swtpm, of the Debian packages
+// swtpm and swtpm-tools, which scripts/deps.sh installs.
 package tpmtest
 
 import (
@@ -12,50 +12,112 @@ import (
 	"time"
 )
 
-// Start starts a TPM that is new and belongs to nobody, and returns the Unix
-// socket where it answers. The end of the test ends it.
+// TPM is a software TPM that a test can kill and start again.
+type TPM struct {
+	Socket string // the Unix socket where it answers, dead or alive
+
+	t       testing.TB
+	program string
+	dir     string // of its memory
+	listens *net.UnixListener
+	log     bytes.Buffer
+	cmd     *exec.Cmd // nil while it is off
+}
+
+// Start starts a TPM that is new and belongs to nobody, and returns its socket.
+// The end of the test ends it.
 //
 // Without swtpm the test is skipped; in CI (the variable CI is set) it fails.
 func Start(t testing.TB) (socket string) {
 	t.Helper()
-	program, err := exec.LookPath("swtpm")
+	return New(t).Socket
+}
+
+// New is Start for a test that cuts the power.
+func New(t testing.TB) *TPM {
+	t.Helper()
+	return start(t, nil)
+}
+
+// need finds a program, or ends the test.
+func need(t testing.TB, name string) (path string) {
+	t.Helper()
+	path, err := exec.LookPath(name)
 	if err != nil && os.Getenv("CI") != "" {
 		t.Fatalf("%v: scripts/deps.sh installs it", err)
 	} else if err != nil {
 		t.Skipf("%v: scripts/deps.sh installs it", err)
 	}
+	return path
+}
+
+// memory is the file where swtpm keeps what survives a power cut.
+const memory = "tpm2-00.permall"
+
+func start(t testing.TB, state []byte) *TPM {
+	t.Helper()
+	program := need(t, "swtpm")
 	dir := Folder(t)
-	socket = filepath.Join(dir, "tpm.sock")
+	if state != nil {
+		if err := os.WriteFile(filepath.Join(dir, memory), state, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
 	// swtpm accepts on a socket that is there already, so that nobody has to
 	// wait for it: who connects early is served when it is up.
-	l, err := net.Listen("unix", socket)
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: filepath.Join(dir, "tpm.sock"), Net: "unix"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	inherited, err := l.(*net.UnixListener).File()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer inherited.Close()
-
-	var log bytes.Buffer
-	cmd := exec.Command(program, "socket", "--tpm2", "--tpmstate", "dir="+dir,
-		"--server", "type=unixio,fd=3", "--flags", "not-need-init,startup-clear")
-	cmd.ExtraFiles = []*os.File{inherited} // descriptor 3
-	cmd.Stdout, cmd.Stderr = &log, &log
-	cmd.WaitDelay = 5 * time.Second
-	if err := cmd.Start(); err != nil {
-		t.Fatalf("starting swtpm: %v", err)
-	}
+	s := &TPM{Socket: filepath.Join(dir, "tpm.sock"), t: t, program: program, dir: dir, listens: l}
+	s.On()
 	t.Cleanup(func() {
-		cmd.Process.Kill()
-		cmd.Wait()
+		s.Kill()
 		l.Close()
 		if t.Failed() {
-			t.Logf("swtpm: %s", &log)
+			t.Logf("swtpm: %s", &s.log)
 		}
 	})
-	return socket
+	return s
+}
+
+// On starts it, with what it remembers.
+func (s *TPM) On() {
+	s.t.Helper()
+	inherited, err := s.listens.File()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer inherited.Close()
+	s.cmd = exec.Command(s.program, "socket", "--tpm2", "--tpmstate", "dir="+s.dir,
+		"--server", "type=unixio,fd=3", "--flags", "not-need-init,startup-clear")
+	s.cmd.ExtraFiles = []*os.File{inherited} // descriptor 3
+	s.cmd.Stdout, s.cmd.Stderr = &s.log, &s.log
+	s.cmd.WaitDelay = 5 * time.Second
+	if err := s.cmd.Start(); err != nil {
+		s.t.Fatalf("starting swtpm: %v", err)
+	}
+}
+
+// Kill ends it with SIGKILL, as a power cut would. Who connects then waits until
+// it is on again.
+func (s *TPM) Kill() {
+	if s.cmd == nil {
+		return
+	}
+	s.cmd.Process.Kill()
+	s.cmd.Wait()
+	s.cmd = nil
+}
+
+// Swap puts another TPM behind the same socket: a new one.
+func (s *TPM) Swap() {
+	s.t.Helper()
+	s.Kill()
+	if err := os.Remove(filepath.Join(s.dir, memory)); err != nil {
+		s.t.Fatal(err)
+	}
+	s.On()
 }
 
 // Folder is t.TempDir with a path short enough for a Unix socket, which takes 107

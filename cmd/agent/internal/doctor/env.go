@@ -1,0 +1,81 @@
+package doctor
+
+import (
+	"context"
+	"io/fs"
+	"sync"
+	"time"
+
+	"github.com/mecha-org/mecha-agent/board"
+	"github.com/mecha-org/mecha-agent/keystore"
+	"github.com/mecha-org/mecha-agent/keystore/tpm"
+	"github.com/mecha-org/mecha-agent/settings"
+)
+
+// Subject is what is looked at: the settings, and the board that they wire.
+type Subject struct {
+	Settings    settings.Agent
+	File        string // of the settings, or empty
+	SettingsErr error  // the others say nothing then
+	Board       board.Board
+	BoardErr    error    // of board.Detect or Board.Wire
+	Devices     []Device // what the wiring uses
+	SpareLight  bool     // nobody asked for the light in it
+}
+
+// Agent is what a running agent says of itself.
+type Agent struct {
+	State       string
+	Error, Hint string
+	Trouble     []string
+}
+
+// Env is how the checks look at the machine, the network and the clock. All of it
+// is needed.
+type Env struct {
+	Root     fs.FS  // of the file system
+	User     string // who this process is
+	Now      func() time.Time
+	Built    time.Time // of this program; zero when it is not known
+	Synced   func() (bool, error)
+	Open     func(path string, flag int) error           // opens and closes a device
+	Owner    func(path string) (Owner, error)            // whose a path is
+	Writable func(folder string) error                   // whether this process may make files there
+	Free     func(folder string) (bytes uint64, _ error) // for this process
+	Keys     keystore.Store
+	Resolve  func(ctx context.Context, host string) ([]string, error)
+	Ping     func(ctx context.Context) error // the gateway
+	Agent    func(ctx context.Context) (Agent, error)
+	TPM      func(ctx context.Context, path string) (tpm.Info, error)
+}
+
+// Owner is who may use a path.
+type Owner struct {
+	Group  string // its name, or its number
+	GID    int
+	Member bool // this process is in the group
+	Mode   fs.FileMode
+}
+
+// patient is what the checks are given.
+type patient struct {
+	Subject
+	Env
+
+	once   sync.Once
+	status Agent
+	err    error
+}
+
+// agentLimit ends the question to the agent before the checks that wait for it.
+const agentLimit = checkLimit - 2*time.Second
+
+// agent asks the running agent, once for all checks: what it holds is not touched.
+func (p *patient) agent(ctx context.Context) (Agent, error) {
+	p.once.Do(func() {
+		ctx, cancel := context.WithTimeout(ctx, agentLimit)
+		defer cancel()
+		p.status, p.err = p.Env.Agent(ctx)
+	})
+	return p.status, p.err
+}

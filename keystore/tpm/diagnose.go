@@ -1,0 +1,90 @@
+package tpm
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+
+	"github.com/google/go-tpm/tpm2"
+	"github.com/google/go-tpm/tpm2/transport"
+
+	"github.com/mecha-org/mecha-agent/keystore"
+)
+
+// Errors that tell apart why a key cannot be used while the TPM works. None of
+// them is mended by trying again, and none takes anything away: the key file stays
+// as it is.
+var (
+	ErrCleared   = errors.New("the TPM was cleared after the key was made")
+	ErrReplaced  = errors.New("another TPM made the key")
+	ErrSwapped   = errors.New("the file holds another key than the one made there")
+	ErrLockout   = errors.New("the TPM is locked out")          // after too many wrong passwords
+	ErrOwnerAuth = errors.New("the TPM's owner has a password") // that is needed to make its root key
+)
+
+const (
+	hintOwnerAuth = "take the password away (tpm2_changeauth -c owner -p PASSWORD), or give the TPM a persistent " +
+		"storage root key once: docs/tpm.md, \"Owner password\""
+	hintLockout = "it unlocks by itself with time; at once: tpm2_dictionarylockout --clear-lockout (-p with the lockout " +
+		"password, where one is set)"
+	hintCleared  = "the key is gone for good: provision the machine anew"
+	hintReplaced = "put the TPM of this machine back, or provision the machine anew"
+)
+
+// foreign says why the storage root key is another one than when the key was made.
+// The owner's seed is new after a clear, the endorsement seed is not.
+func (c *chip) foreign(t transport.TPM, r *resident) error {
+	if len(r.origin.EK) == 0 {
+		return &hinted{fmt.Errorf("%w, or it is another TPM", ErrCleared), hintReplaced}
+	}
+	ek, _, err := c.endorsement(t, r.origin.EKFrom)
+	switch {
+	case err != nil:
+		return &hinted{fmt.Errorf("%w, or it is another TPM: %w", ErrCleared, err), hintReplaced}
+	case !bytes.Equal(ek, r.origin.EK):
+		return &hinted{ErrReplaced, hintReplaced}
+	}
+	return &hinted{ErrCleared, hintCleared}
+}
+
+// unreadable says why TPM2_Load refused the key: a complaint about its parts
+// (integrity 0x1df, mostly) means that it is not what this TPM wrote.
+func (c *chip) unreadable(t transport.TPM, r *resident, err error) error {
+	var code tpm2.TPMRC
+	var detail tpm2.TPMFmt1Error
+	if !errors.As(err, &code) || !errors.As(code, &detail) {
+		return fmt.Errorf("loading the key: %w", err)
+	}
+	if parameter, _ := detail.Parameter(); !parameter {
+		return fmt.Errorf("loading the key: %w", err)
+	}
+	if r.origin == nil {
+		return fmt.Errorf("%w, or its TPM was cleared or replaced: %w", keystore.ErrDamaged, err)
+	}
+	return fmt.Errorf("%w: %w", keystore.ErrDamaged, err)
+}
+
+// endorsement returns the Name of the endorsement key, which tells one TPM from
+// all others, also after a clear (only asymmetric keys of the endorsement hierarchy
+// stay the same then: its proof value is new, and goes into all others), and where
+// it is from, to be given when it is asked for again. With
+// from "" it is the persistent one, or the P-256 one that is made anew: TCG EK
+// Credential Profile, sections 2.2.1.4 and B.3.4 (template L-2).
+func (c *chip) endorsement(t transport.TPM, from string) (name []byte, source string, err error) {
+	for _, known := range []tpm2.TPMHandle{ekHandleECC, ekHandleRSA} {
+		source := fmt.Sprintf("0x%08x", uint32(known))
+		if from == "" && c.has(known) || from == source {
+			r, err := c.readPublic(t, known)
+			if err != nil {
+				return nil, "", fmt.Errorf("reading the endorsement key: %w", err)
+			}
+			return r.Name.Buffer, source, nil
+		}
+	}
+	k, err := c.primary(t, tpm2.ECCEKTemplate)
+	if err != nil {
+		return nil, "", fmt.Errorf("making the endorsement key: %w", err)
+	}
+	k.free(t)
+	return k.name.Buffer, "P-256", nil
+}

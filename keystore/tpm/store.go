@@ -1,0 +1,337 @@
+package tpm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/google/go-tpm/tpm2"
+	"github.com/google/go-tpm/tpm2/transport"
+
+	"github.com/mecha-org/mecha-agent/keystore"
+	"github.com/mecha-org/mecha-agent/keystore/internal/keyfile"
+)
+
+// Backend is what Info.Backend says of keys of this package.
+const Backend = "tpm"
+
+// Config says which TPM and which keys.
+type Config struct {
+	Path  string         // device node or Unix socket of the TPM; "" for the first of Paths that works
+	Curve keystore.Curve // of new keys
+	Log   *slog.Logger   // nil for none
+}
+
+// Store makes, opens and deletes keys that a TPM alone can use. Their files hold
+// what the TPM needs to load them. A Store is safe for concurrent use; the TPM
+// does one thing at a time.
+type Store struct {
+	curve keystore.Curve
+	log   *slog.Logger
+	ctx   context.Context // ends with Close
+	end   context.CancelFunc
+	turn  chan struct{} // holds an element while nobody uses the chip
+	chip  *chip
+	close func() error
+}
+
+// New connects to a TPM and asks it one thing, so that one which does not work is
+// known at once: within CommandTimeout. Errors are those of Open and codes of the
+// TPM. Close frees what the Store holds.
+func New(cfg Config) (*Store, error) {
+	if cfg.Curve != keystore.P256 && cfg.Curve != keystore.P384 {
+		return nil, fmt.Errorf("curve %q: want %s or %s", cfg.Curve, keystore.P256, keystore.P384)
+	}
+	return newStore(cfg, dial)
+}
+
+func newStore(cfg Config, dial func(string) (exchanger, error)) (*Store, error) {
+	paths := []string{cfg.Path}
+	if cfg.Path == "" {
+		paths = Paths()
+	}
+	var first error
+	for _, path := range paths {
+		s, err := connect(cfg, path, dial)
+		if err == nil {
+			return s, nil
+		}
+		if first == nil || errors.Is(first, ErrNone) {
+			first = fmt.Errorf("opening TPM %s: %w", path, err)
+		}
+	}
+	return nil, first
+}
+
+func connect(cfg Config, path string, dial func(string) (exchanger, error)) (*Store, error) {
+	log := cfg.Log
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	ctx, end := context.WithCancel(context.Background())
+	s := &Store{curve: cfg.Curve, log: log, ctx: ctx, end: end, turn: make(chan struct{}, 1),
+		chip: &chip{ctx: ctx, path: path, dial: dial, log: log}}
+	s.close = sync.OnceValue(s.shut)
+	s.turn <- struct{}{}
+	bound, cancel := context.WithTimeout(ctx, CommandTimeout)
+	defer cancel()
+	err := s.do(bound, func(t transport.TPM) (err error) {
+		s.chip.persistent, err = handles(t, persistentFirst)
+		return err
+	})
+	if err != nil {
+		_ = s.Close() // the reason is known
+		return nil, err
+	}
+	return s, nil
+}
+
+// Path returns the device node or socket of the TPM.
+func (s *Store) Path() string { return s.chip.path }
+
+// Close frees what the Store has loaded into the TPM, and ends what its keys are
+// doing. They cannot be used after it.
+func (s *Store) Close() error { return s.close() }
+
+func (s *Store) shut() error {
+	defer s.end()
+	ctx, cancel := context.WithTimeout(s.ctx, closeTimeout)
+	defer cancel()
+	select {
+	case <-s.turn: // and never given back
+		return s.chip.close()
+	case <-ctx.Done():
+		return nil // somebody waits for a TPM that hangs; the end of the context is his
+	}
+}
+
+// errClosed is the error of a Store after Close.
+var errClosed = errors.New("the TPM keystore is closed")
+
+// do is chip.do when it is our turn.
+func (s *Store) do(ctx context.Context, f func(transport.TPM) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(s.ctx, cancel)()
+	select {
+	case <-s.turn:
+	case <-ctx.Done():
+		if s.ctx.Err() != nil {
+			return errClosed
+		}
+		return late(ctx)
+	}
+	defer func() { s.turn <- struct{}{} }()
+	return s.chip.do(ctx, f)
+}
+
+// Create makes a key at path, and the folders above it with mode 0700 where they
+// are missing. It returns keystore.ErrExists when anything at all stands at path,
+// keystore.ErrExposed when others may write the folder or one above it, ErrOwnerAuth,
+// or what is wrong with the TPM. When it returns without an error, the key's file
+// is on stable storage, and so is the one that says which TPM made it.
+func (s *Store) Create(ctx context.Context, path string) (keystore.Key, error) {
+	k, err := s.create(ctx, path)
+	if err != nil {
+		return nil, fmt.Errorf("creating key in TPM %s: %w", s.chip.path, err)
+	}
+	return k, nil
+}
+
+func (s *Store) create(ctx context.Context, path string) (*key, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if err := keyfile.MakeFolders(filepath.Dir(path)); err != nil {
+		return nil, err
+	}
+	dir, err := keyfile.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+	if err := dir.RefuseWritable(); err != nil {
+		return nil, err
+	}
+	if dir.Exists() {
+		return nil, fmt.Errorf("%w: %s", keystore.ErrExists, path)
+	}
+	var r *resident
+	err = s.do(ctx, func(t transport.TPM) (err error) {
+		r, err = s.generate(t)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	k, err := s.key(r, path)
+	if err != nil {
+		return nil, err
+	}
+	if err := errors.Join(ctx.Err(), r.install(dir, path)); err != nil {
+		return nil, errors.Join(err, k.Close())
+	}
+	return k, nil
+}
+
+// generate makes a key and finds out where it comes from.
+func (s *Store) generate(t transport.TPM) (*resident, error) {
+	c := s.chip
+	p, handle, err := c.newParent(t)
+	if err != nil {
+		return nil, err
+	}
+	from := &origin{SRK: p.name.Buffer}
+	from.EK, from.EKFrom, err = c.endorsement(t, "")
+	var code tpm2.TPMRC
+	switch {
+	case errors.As(err, &code): // the hierarchy has a password, or is switched off
+		s.log.Warn("the TPM does not show its endorsement key: a cleared TPM will not be told from another", "reason", err)
+	case err != nil:
+		return nil, err
+	}
+	session, err := c.auth(t, p)
+	if err != nil {
+		return nil, err
+	}
+	r, err := c.create(t, p, session, keyTemplate(s.curve))
+	if err != nil {
+		return nil, err
+	}
+	r.blob.parent = handle
+	if r.name, err = nameOf(r.blob.public); err != nil {
+		return nil, err
+	}
+	from.Key, r.origin = r.name.Buffer, from
+	return r, nil
+}
+
+func nameOf(public tpm2.TPM2BPublic) (tpm2.TPM2BName, error) {
+	area, err := public.Contents()
+	if err != nil {
+		return tpm2.TPM2BName{}, err
+	}
+	n, err := tpm2.ObjectName(area)
+	if err != nil {
+		return tpm2.TPM2BName{}, err
+	}
+	return *n, nil
+}
+
+// install puts the files of a new key down, the key last: it is there when all is.
+func (r *resident) install(dir *keyfile.Folder, path string) error {
+	text, err := r.blob.encode()
+	if err != nil {
+		return err
+	}
+	if err := r.origin.put(path); err != nil {
+		return err
+	}
+	if err := dir.Install(text); err != nil {
+		return errors.Join(err, removeOrigin(path))
+	}
+	return nil
+}
+
+// Open reads the key at path and loads it. It returns keystore.ErrNotExist,
+// keystore.ErrExposed, keystore.ErrDamaged or keystore.ErrWrongKind for what is
+// wrong with the file; ErrCleared, ErrReplaced, ErrSwapped, ErrLockout or
+// ErrOwnerAuth for a TPM that works and will not load it; else the errors of
+// package function Open.
+func (s *Store) Open(ctx context.Context, path string) (keystore.Key, error) {
+	k, err := s.open(ctx, path)
+	if err != nil {
+		return nil, fmt.Errorf("opening key: %w", err)
+	}
+	return k, nil
+}
+
+func (s *Store) open(ctx context.Context, path string) (*key, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	dir, err := keyfile.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+	text, err := dir.Read(maxKeyFile)
+	if err != nil {
+		return nil, err
+	}
+	r := &resident{}
+	if r.blob, err = decode(text); err != nil {
+		return nil, unfit(err, path)
+	}
+	if r.name, err = nameOf(r.blob.public); err != nil {
+		return nil, unfit(fmt.Errorf("%w: %w", keystore.ErrDamaged, err), path)
+	}
+	switch r.origin, err = readOrigin(path); {
+	case errors.Is(err, keystore.ErrNotExist):
+	case err != nil: // it says nothing that can be trusted, and the key may work
+		s.log.Warn("it is not known which TPM made the key", "key", path, "reason", err)
+	case !slices.Equal(r.origin.Key, r.name.Buffer):
+		return nil, keyfile.WithHint(fmt.Errorf("%s: %w", path, ErrSwapped),
+			"restore the file from a backup; when it was replaced on purpose, remove "+keyfile.Quote(path+OriginSuffix))
+	}
+	if area, err := r.blob.public.Contents(); err == nil && !area.ObjectAttributes.NoDA {
+		s.log.Warn("the key is protected against guessing: after some power cuts in use the TPM will lock it out", "key", path)
+	}
+	err = s.do(ctx, func(t transport.TPM) error {
+		_, err := s.chip.load(t, r)
+		return err
+	})
+	switch {
+	case errors.Is(err, keystore.ErrDamaged):
+		return nil, keyfile.Damaged(err, path)
+	case err != nil:
+		return nil, fmt.Errorf("%s in TPM %s: %w", path, s.chip.path, err)
+	}
+	return s.key(r, path)
+}
+
+// unfit puts path and hint to an error of decode.
+func unfit(err error, path string) error {
+	if !errors.Is(err, keystore.ErrWrongKind) {
+		return keyfile.Damaged(err, path)
+	}
+	hint := "make a new key: remove " + keyfile.Quote(path) + " and provision the machine anew"
+	if other := (*blockError)(nil); errors.As(err, &other) && strings.HasSuffix(other.block, "PRIVATE KEY") {
+		hint = "this key lies on the disk: set keystore.backend to disk, or make a new one in the TPM by provisioning the machine anew"
+	}
+	return keyfile.WithHint(fmt.Errorf("%s: %w", path, err), hint)
+}
+
+// Delete overwrites and unlinks the key's files, also when Open would refuse them;
+// it does not need the TPM. Without the file nobody can load the key: the TPM
+// keeps nothing of it. It returns keystore.ErrNotExist when nothing stands at path
+// and keystore.ErrDamaged, removing nothing, when that is not a regular file.
+func (s *Store) Delete(ctx context.Context, path string) error {
+	if err := remove(ctx, path); err != nil {
+		return fmt.Errorf("deleting key: %w", err)
+	}
+	return nil
+}
+
+func remove(ctx context.Context, path string) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	dir, err := keyfile.Open(path)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	err = dir.Remove()
+	if err != nil && !errors.Is(err, keystore.ErrNotExist) {
+		return err
+	}
+	return errors.Join(err, removeOrigin(path))
+}
+
+var _ keystore.Store = (*Store)(nil)

@@ -1,0 +1,285 @@
+package tpm
+
+import (
+	"context"
+	"crypto"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/go-tpm/tpm2"
+
+	"github.com/mecha-org/mecha-agent/gateway"
+	"github.com/mecha-org/mecha-agent/keystore"
+	"github.com/mecha-org/mecha-agent/keystore/tpm/tpmtest"
+)
+
+// The number of commands is what a user waits for.
+func TestCommands(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		start  func(t *testing.T) *tpmtest.TPM
+		create []tpm2.TPMCC
+	}{
+		{"a new TPM", func(t *testing.T) *tpmtest.TPM { return tpmtest.New(t) }, []tpm2.TPMCC{
+			tpm2.TPMCCCreatePrimary,                         // the storage root key
+			tpm2.TPMCCCreatePrimary, tpm2.TPMCCFlushContext, // the endorsement key, for its Name
+			tpm2.TPMCCStartAuthSession, tpm2.TPMCCCreateLoaded,
+		}},
+		{"with endorsement keys", func(t *testing.T) *tpmtest.TPM { s, _ := tpmtest.Prepared(t); return s }, []tpm2.TPMCC{
+			tpm2.TPMCCCreatePrimary, tpm2.TPMCCReadPublic, tpm2.TPMCCStartAuthSession, tpm2.TPMCCCreateLoaded,
+		}},
+		{"with a storage root key too", func(t *testing.T) *tpmtest.TPM {
+			s, _ := tpmtest.Prepared(t)
+			persist(t, s.Socket, srkTemplate())
+			return s
+		}, []tpm2.TPMCC{
+			tpm2.TPMCCReadPublic, tpm2.TPMCCReadPublic, tpm2.TPMCCStartAuthSession, tpm2.TPMCCCreateLoaded,
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s, sent := newRecorded(t, Config{Path: c.start(t).Socket})
+			want := func(what string, cc ...tpm2.TPMCC) {
+				t.Helper()
+				if got := sent.take(); !slices.Equal(got, cc) {
+					t.Errorf("%s: %v, want %v", what, got, cc)
+				}
+			}
+			want("New", tpm2.TPMCCGetCapability)
+			path := newKeyPath(t)
+			k := create(t, s, path)
+			want("Create", c.create...)
+			for range 3 {
+				sign(t, k)
+				want("Sign", tpm2.TPMCCSign)
+			}
+			without(t, k.Close())
+			want("Close", tpm2.TPMCCFlushContext)
+			again, err := s.Open(t.Context(), path)
+			without(t, err)
+			want("Open", tpm2.TPMCCLoad)
+			sign(t, again)
+			want("Sign", tpm2.TPMCCSign)
+			without(t, again.Close())
+		})
+	}
+}
+
+// persist makes a storage root key of the owner persistent.
+func persist(t testing.TB, socket string, template tpm2.TPMTPublic) {
+	t.Helper()
+	c := raw(t, socket)
+	r, err := tpm2.CreatePrimary{PrimaryHandle: tpm2.TPMRHOwner, InPublic: tpm2.New2B(template)}.Execute(c)
+	without(t, err)
+	_, err = tpm2.EvictControl{Auth: tpm2.TPMRHOwner,
+		ObjectHandle:     &tpm2.NamedHandle{Handle: r.ObjectHandle, Name: r.Name},
+		PersistentHandle: srkHandle}.Execute(c)
+	without(t, err)
+	flush(c, r.ObjectHandle)
+}
+
+// A persistent key is a parent when it is a storage root key without
+// dictionary-attack protection, else the owner's primary key is.
+func TestPersistentParent(t *testing.T) {
+	guarded := srkTemplate()
+	guarded.ObjectAttributes.NoDA = false
+	for name, c := range map[string]struct {
+		template tpm2.TPMTPublic
+		want     tpm2.TPMHandle
+	}{
+		"fit":       {srkTemplate(), srkHandle},
+		"other ECC": {tpm2.ECCSRKTemplate, srkHandle},
+		"guarded":   {guarded, tpm2.TPMRHOwner},
+		"RSA":       {tpm2.RSASRKTemplate, tpm2.TPMRHOwner},
+	} {
+		t.Run(name, func(t *testing.T) {
+			socket := tpmtest.Start(t)
+			persist(t, socket, c.template)
+			s := newTestStore(t, Config{Path: socket})
+			path := newKeyPath(t)
+			without(t, create(t, s, path).Close())
+			text, err := os.ReadFile(path)
+			without(t, err)
+			b, err := decode(text)
+			without(t, err)
+			if b.parent != c.want {
+				t.Errorf("parent 0x%08x, want 0x%08x", uint32(b.parent), uint32(c.want))
+			}
+			k, err := newTestStore(t, Config{Path: socket}).Open(t.Context(), path)
+			without(t, err)
+			sign(t, k)
+			without(t, k.Close())
+		})
+	}
+}
+
+// The parent that was persistent when the key was made is made anew.
+func TestPersistentParentGone(t *testing.T) {
+	socket := tpmtest.Start(t)
+	persist(t, socket, srkTemplate())
+	path := newKeyPath(t)
+	without(t, create(t, newTestStore(t, Config{Path: socket}), path).Close())
+	c := raw(t, socket)
+	r, err := tpm2.ReadPublic{ObjectHandle: tpm2.TPMHandle(srkHandle)}.Execute(c)
+	without(t, err)
+	_, err = tpm2.EvictControl{Auth: tpm2.TPMRHOwner,
+		ObjectHandle: &tpm2.NamedHandle{Handle: srkHandle, Name: r.Name}, PersistentHandle: srkHandle}.Execute(c)
+	without(t, err)
+	k, err := newTestStore(t, Config{Path: socket}).Open(t.Context(), path)
+	without(t, err)
+	sign(t, k)
+	without(t, k.Close())
+}
+
+// More keys than the TPM has room for take turns.
+func TestManyKeys(t *testing.T) {
+	s := newTestStore(t, Config{Path: tpmtest.Start(t)})
+	var keys []keystore.Key
+	for range 5 {
+		keys = append(keys, create(t, s, newKeyPath(t)))
+	}
+	var all sync.WaitGroup
+	for _, k := range keys {
+		all.Go(func() {
+			digest := sha256.Sum256([]byte(k.Info().Path))
+			for range 4 {
+				if _, err := k.Sign(nil, digest[:], crypto.SHA256); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	sign(t, keys[0])
+}
+
+// Two programs that share a TPM without a resource manager get in each other's
+// way, and both work.
+func TestTwoStores(t *testing.T) {
+	socket := tpmtest.Start(t)
+	a, b := newTestStore(t, Config{Path: socket}), newTestStore(t, Config{Path: socket})
+	one, two, three := create(t, a, newKeyPath(t)), create(t, b, newKeyPath(t)), create(t, b, newKeyPath(t))
+	for range 3 {
+		sign(t, one)
+		sign(t, two)
+		sign(t, three)
+	}
+}
+
+// What a program that was killed left in the TPM is taken away.
+func TestLeftovers(t *testing.T) {
+	socket := tpmtest.Start(t)
+	path := newKeyPath(t)
+	for range 5 {
+		s, err := New(Config{Path: socket, Curve: keystore.P256})
+		without(t, err)
+		var k keystore.Key
+		if _, err = os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+			k, err = s.Create(t.Context(), path)
+		} else {
+			k, err = s.Open(t.Context(), path)
+		}
+		without(t, err)
+		sign(t, k) // and neither k nor s is closed
+		s.end()
+	}
+}
+
+// After Close nothing of ours is in the TPM.
+func TestCloseFrees(t *testing.T) {
+	socket := tpmtest.Start(t)
+	s, err := New(Config{Path: socket, Curve: keystore.P256})
+	without(t, err)
+	k := create(t, s, newKeyPath(t))
+	sign(t, k)
+	c := raw(t, socket)
+	for _, open := range []bool{true, false} {
+		for _, first := range []uint32{transientFirst, sessionFirst} {
+			left, err := handles(c, first)
+			without(t, err)
+			if (len(left) > 0) != open {
+				t.Errorf("open %v: loaded %x", open, left)
+			}
+		}
+		if open {
+			without(t, s.Close())
+		}
+	}
+	digest := make([]byte, 32)
+	if _, err := k.Sign(nil, digest, crypto.SHA256); !errors.Is(err, errClosed) {
+		t.Errorf("a key of a closed store: %v", err)
+	}
+	if _, err := s.Open(t.Context(), k.Info().Path); !errors.Is(err, errClosed) {
+		t.Errorf("a closed store: %v", err)
+	}
+	if err := s.Close(); err != nil {
+		t.Errorf("closing again: %v", err)
+	}
+}
+
+// Delete takes both files away.
+func TestDelete(t *testing.T) {
+	s := newTestStore(t, Config{Path: tpmtest.Start(t)})
+	path := newKeyPath(t)
+	without(t, create(t, s, path).Close())
+	left, err := os.ReadDir(filepath.Dir(path))
+	without(t, err)
+	if len(left) != 2 {
+		t.Fatalf("Create made %v", left)
+	}
+	for _, e := range left {
+		if st, err := e.Info(); err != nil || st.Mode() != 0o600 {
+			t.Errorf("%s: mode %v, %v", e.Name(), st.Mode(), err)
+		}
+	}
+	without(t, s.Delete(t.Context(), path))
+	if left, _ = os.ReadDir(filepath.Dir(path)); len(left) != 0 {
+		t.Errorf("Delete left %v", left)
+	}
+}
+
+func TestNewErrors(t *testing.T) {
+	for _, curve := range []keystore.Curve{"", "P-521"} {
+		if _, err := New(Config{Path: "/dev/null", Curve: curve}); err == nil || !strings.Contains(err.Error(), "P-384") {
+			t.Errorf("curve %q: %v", curve, err)
+		}
+	}
+	missing := filepath.Join(t.TempDir(), "tpmrm0")
+	_, err := New(Config{Path: missing, Curve: keystore.P256})
+	if !errors.Is(err, ErrNone) || gateway.HintOf(err) == "" || !strings.Contains(err.Error(), missing) {
+		t.Errorf("no TPM: %v, hint %q", err, gateway.HintOf(err))
+	}
+}
+
+// old is a TPM of before revision 1.38.
+type old struct{ exchanger }
+
+func (o old) exchange(ctx context.Context, command []byte) ([]byte, error) {
+	if tpm2.TPMCC(binary.BigEndian.Uint32(command[6:])) == tpm2.TPMCCCreateLoaded {
+		return reply(tpm2.TPMRCCommandCode), nil
+	}
+	return o.exchanger.exchange(ctx, command)
+}
+
+func TestWithoutCreateLoaded(t *testing.T) {
+	s, err := newStore(Config{Path: tpmtest.Start(t), Curve: keystore.P256}, func(path string) (exchanger, error) {
+		to, err := dial(path)
+		return old{to}, err
+	})
+	without(t, err)
+	path := newKeyPath(t)
+	k := create(t, s, path)
+	sign(t, k)
+	without(t, k.Close())
+	k, err = s.Open(t.Context(), path)
+	without(t, err)
+	sign(t, k)
+	without(t, s.Close())
+}
