@@ -47,29 +47,28 @@ func NewLEDs(c LEDConfig) *LEDs {
 		c.Dot = DefaultLEDDot
 	}
 	l := new(LEDs)
+	add := func(g *group) {
+		g.changed = make(chan struct{}, 1)
+		l.groups = append(l.groups, g)
+	}
 	if bits := c.Bits[:min(ledBits, len(c.Bits))]; len(bits) > 0 {
 		code := func(code string) []step { return binarySteps(code, c.Pace) }
 		if len(bits) < ledBits {
 			code = noCode
 		}
-		l.add("the code LEDs", bitsGroup, ledBits, bits, c.Strobe, code)
+		add(&group{name: "the code LEDs", kind: bitsGroup, code: code, lines: lights{pins: bits, width: ledBits, strobe: c.Strobe}})
 	}
 	if c.Single != nil {
 		code := func(code string) []step { return morseSteps(code, c.Dot) }
-		l.add("the single LED", singleGroup, 1, []gpio.PinOut{c.Single}, nil, code)
+		add(&group{name: "the single LED", kind: singleGroup, code: code, lines: lights{pins: []gpio.PinOut{c.Single}, width: 1}})
 	}
 	if rgb := c.RGB[:min(3, len(c.RGB))]; len(rgb) > 0 {
-		l.add("the RGB LED", rgbGroup, 3, rgb, nil, noCode)
+		add(&group{name: "the RGB LED", kind: rgbGroup, code: noCode, lines: lights{pins: rgb, width: 3}})
 	}
 	return l
 }
 
 func noCode(string) []step { return nil }
-
-func (l *LEDs) add(name string, kind groupKind, width int, lines []gpio.PinOut, strobe gpio.PinOut, code func(string) []step) {
-	l.groups = append(l.groups, &group{name: name, kind: kind, code: code, changed: make(chan struct{}, 1),
-		lines: lights{pins: lines, width: width, strobe: strobe}})
-}
 
 // Show makes v what Run plays. It returns at once. What is being played goes on
 // when it is that of v, too: a code is read to its end while the words change.

@@ -14,7 +14,8 @@ type PanelConfig struct {
 	Screens []Screen
 	LEDs    *LEDs
 	// Sleep is how long a screen shows a view that asks for nothing (ModeIdle, ModeDone,
-	// ModeFailed) before it goes dark. 0: never.
+	// ModeFailed) before it goes dark. 0: never. A screen whose Sleep says
+	// errors.ErrUnsupported has no light, and counts as awake.
 	Sleep time.Duration
 	Log   *slog.Logger     // nil: no log
 	Clock func() time.Time // what screens are told the time by; nil: time.Now

@@ -21,6 +21,7 @@ type outage struct {
 	part   string
 	retry  time.Duration // until the next try; 0 while the part works
 	absent bool          // it failed with ErrAbsent, which is no fault
+	loud   bool          // the failure was logged for all
 
 	mu   sync.Mutex
 	line string // what trouble returns
@@ -44,12 +45,14 @@ func (o *outage) note(err error) (failed bool) {
 		return false
 	case err == nil:
 		o.retry = 0
-		o.say(wasAbsent, slog.LevelInfo, "panel works again", nil)
+		o.say(o.loud, slog.LevelInfo, "panel works again", nil)
+		o.loud = false
 	case was && o.absent == wasAbsent:
 		o.retry = min(2*o.retry, lastRetry)
 	default:
 		o.retry = firstRetry
-		o.say(o.absent, slog.LevelWarn, "panel failed, trying again", err)
+		o.say(!o.absent, slog.LevelWarn, "panel failed, trying again", err)
+		o.loud = o.loud || !o.absent
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -60,9 +63,9 @@ func (o *outage) note(err error) (failed bool) {
 	return err != nil
 }
 
-// say logs, for those who debug alone when quiet.
-func (o *outage) say(quiet bool, level slog.Level, text string, err error) {
-	if quiet {
+// say logs, for those who debug alone unless loud.
+func (o *outage) say(loud bool, level slog.Level, text string, err error) {
+	if !loud {
 		level = slog.LevelDebug
 	}
 	args := []any{"part", o.part}

@@ -214,6 +214,11 @@ func TestPanelAbsent(t *testing.T) {
 			if n := strings.Count(log.String(), "\n"); n != 1 {
 				t.Errorf("%d lines of log, want 1:\n%s", n, log.String())
 			}
+			s.Fail(nil) // what was said aloud is taken back aloud
+			pass(time.Minute)
+			if n := strings.Count(log.String(), "\n"); n != 2 || !strings.Contains(log.String(), "level=INFO") {
+				t.Errorf("%d lines of log, want 2:\n%s", n, log.String())
+			}
 		})
 	})
 }

@@ -37,7 +37,7 @@ func DecodeLEDs(events []LEDEvent) (code string, err error) {
 	var round, last string
 	var whole bool // the round began after a long gap, and all of it can be read
 	var doubt error
-	for i, r := range all {
+	for _, r := range all {
 		switch {
 		case !r.lit && r.long() > limit:
 			if whole && round != "" {
@@ -52,7 +52,7 @@ func DecodeLEDs(events []LEDEvent) (code string, err error) {
 			if !sure && doubt == nil {
 				doubt = fmt.Errorf("the lines changed while the strobe was lit: %05b", r.bits)
 			}
-			whole = whole && sure && i > 0
+			whole = whole && sure
 			round += hw.LEDAlphabet[value : value+1]
 		}
 	}

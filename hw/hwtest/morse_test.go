@@ -1,10 +1,12 @@
 package hwtest
 
 import (
+	"context"
 	"errors"
 	"math/rand/v2"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/mecha-org/mecha-agent/hw"
@@ -108,7 +110,7 @@ func TestDecodeMorse(t *testing.T) {
 // machine gets round to it, two to five in a dot.
 func TestDecodeMorseSampled(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
-	for n := range 300 {
+	for n := range 100 {
 		var code []byte
 		for range 4 + r.IntN(9) {
 			code = append(code, hw.LEDAlphabet[r.IntN(32)])
@@ -122,6 +124,37 @@ func TestDecodeMorseSampled(t *testing.T) {
 		if got, err := DecodeMorse(samples); err != nil || got != string(code) {
 			t.Errorf("%d: %q, %v, want %q", n, got, err, code)
 		}
+	}
+}
+
+// TestDecodeMorsePlayed reads what hw.LEDs plays, by changes and by samples that come at
+// odd times.
+func TestDecodeMorsePlayed(t *testing.T) {
+	for _, code := range []string{"7K3QMZ", "EEEEEE", "0E5T", "ABCDEFGHJKMN"} {
+		synctest.Test(t, func(t *testing.T) {
+			pins := NewLEDPins(nil)
+			l := hw.NewLEDs(hw.LEDConfig{Single: pins.Strobe(), Dot: dot})
+			l.Show(hw.View{Mode: hw.ModeCode, Code: code})
+			ctx, cancel := context.WithCancel(t.Context())
+			done := make(chan error, 1)
+			go func() { done <- l.Run(ctx) }()
+			r := rand.New(rand.NewPCG(5, 6))
+			var samples []LEDEvent
+			for begin := time.Now(); time.Since(begin) < time.Minute; {
+				<-time.After(time.Duration(15+r.IntN(25)) * time.Millisecond)
+				seen := pins.Events()
+				samples = append(samples, seen[len(seen)-1])
+			}
+			cancel()
+			if err := <-done; err != nil {
+				t.Fatal(err)
+			}
+			for name, events := range map[string][]LEDEvent{"changes": pins.Events(), "samples": samples} {
+				if got, err := DecodeMorse(events); got != code {
+					t.Errorf("%s of %s: %q, %v", name, code, got, err)
+				}
+			}
+		})
 	}
 }
 
