@@ -1,8 +1,6 @@
 package doctor
 
 import (
-	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"os"
 	"strings"
@@ -10,10 +8,10 @@ import (
 	"time"
 
 	"github.com/mecha-org/mecha-agent/gateway/gatewaytest"
+	"github.com/mecha-org/mecha-agent/identity"
 )
 
-// provisioned puts an identity made at the time made in place, which ends a day
-// later or so; then spoils it.
+// provisioned puts an identity made at the given time in place, and spoils it.
 func provisioned(t *testing.T, made time.Time, spoil func(p *patient) error) func(*patient) {
 	return func(p *patient) {
 		t.Helper()
@@ -44,10 +42,11 @@ func provisioned(t *testing.T, made time.Time, spoil func(p *patient) error) fun
 }
 
 func TestIdentity(t *testing.T) {
-	end := life(t)
+	const day = 24 * time.Hour // how long gatewaytest's certificates last
 	try(t, []outcome{
 		{"none", checkIdentity, nil, Skip, "none yet", "mecha-agent provision"},
-		{"ended", checkIdentity, provisioned(t, noon.Add(-end-time.Hour), nil), Fail, "it has ended", "mecha-agent provision"},
+		{"ends soon", checkIdentity, provisioned(t, noon, nil), Warn, "machine machine-1, certificate until 2026-06-02", "mecha-agent provision"},
+		{"ended", checkIdentity, provisioned(t, noon.Add(-day-time.Hour), nil), Fail, "it has ended", "mecha-agent provision"},
 		{"clock before it", checkIdentity, provisioned(t, noon.AddDate(0, 1, 0), nil), Fail, "the clock is before it", "timedatectl"},
 		{"key gone", checkIdentity, provisioned(t, noon, func(p *patient) error {
 			return os.Remove(p.Settings.Provisioning.Paths.Machine.PrivateKey)
@@ -76,15 +75,9 @@ func TestIdentity(t *testing.T) {
 			return os.WriteFile(p.Settings.Provisioning.Paths.Machine.Cert, []byte("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"), 0o600)
 		}), Fail, "/cert: ", "mecha-agent provision"},
 	})
-	t.Run("sound", func(t *testing.T) {
-		p := healthy(t)
-		provisioned(t, noon, nil)(p)
-		f := checkIdentity(t.Context(), p)
-		want := OK
-		if end < endsSoon {
-			want = Warn
-		}
-		if f.Result != want || !strings.HasPrefix(f.Found, "machine machine-1, certificate until ") {
+	t.Run("well", func(t *testing.T) {
+		id := identity.Identity{MachineID: "machine-1", NotBefore: noon, NotAfter: noon.Add(endsSoon + time.Hour)}
+		if f := healthy(t).age(id); f.Result != OK || f.Mend != "" || !strings.HasPrefix(f.Found, "machine machine-1, certificate until 2026-07-01") {
 			t.Errorf("finding %+v", f)
 		}
 	})
@@ -94,21 +87,4 @@ func TestIdentity(t *testing.T) {
 			t.Errorf("finding %+v", f)
 		}
 	})
-}
-
-// life is how long the certificates of these tests are valid.
-func life(t *testing.T) time.Duration {
-	t.Helper()
-	p := healthy(t)
-	provisioned(t, noon, nil)(p)
-	data, err := os.ReadFile(p.Settings.Provisioning.Paths.Machine.Cert)
-	if err != nil {
-		t.Fatal(err)
-	}
-	block, _ := pem.Decode(data)
-	cert, err := x509.ParseCertificate(block.Bytes)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return cert.NotAfter.Sub(noon)
 }
