@@ -86,7 +86,7 @@ func (a *app) showBoard(ctx context.Context, cfg settings.Agent, o boardOptions)
 // folder root.
 func (a *app) lookAtBoard(ctx context.Context, cfg settings.Agent, root string) (board.Board, error) {
 	if root == "" {
-		return openBoard(ctx, a.root, cfg, host.New())
+		return openBoard(ctx, a.root, onlooker(cfg), host.New())
 	}
 	// Not os.DirFS: an absolute link in the copy would lead to this machine's files.
 	r, err := os.OpenRoot(root)

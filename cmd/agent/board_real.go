@@ -14,3 +14,6 @@ import (
 func openBoard(ctx context.Context, root fs.FS, c settings.Agent, h board.Host) (board.Board, error) {
 	return openMachine(ctx, root, c, h)
 }
+
+// onlooker is the settings for who looks at the board while an agent may have it.
+func onlooker(c settings.Agent) settings.Agent { return c }

@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"io/fs"
+	"maps"
 
 	"github.com/mecha-org/mecha-agent/board"
 	"github.com/mecha-org/mecha-agent/board/sim"
@@ -18,4 +19,15 @@ func openBoard(ctx context.Context, root fs.FS, c settings.Agent, h board.Host) 
 		return sim.Open(ctx, c.Hardware.Options)
 	}
 	return openMachine(ctx, root, c, h)
+}
+
+// onlooker is the settings for who looks at the board while an agent may have it:
+// the simulated board's control socket is the agent's.
+func onlooker(c settings.Agent) settings.Agent {
+	if c.Hardware.Board != "sim" {
+		return c
+	}
+	c.Hardware.Options = maps.Clone(c.Hardware.Options)
+	delete(c.Hardware.Options, sim.OptionControl)
+	return c
 }

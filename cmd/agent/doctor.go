@@ -67,7 +67,7 @@ func (a *app) examine(ctx context.Context) (doctor.Subject, doctor.Env) {
 		return s, env
 	}
 	record := &doctor.Recorder{Host: host.New()}
-	s.Board, s.BoardErr = openBoard(ctx, a.root, cfg, record)
+	s.Board, s.BoardErr = openBoard(ctx, a.root, onlooker(cfg), record)
 	s.Devices, s.SpareLight = record.Devices, wiring(cfg.Hardware, "").SpareLight()
 	return s, env
 }

@@ -62,9 +62,10 @@ type patient struct {
 	Subject
 	Env
 
-	once   sync.Once
-	status Agent
-	err    error
+	once     sync.Once
+	answered chan struct{} // closed when the two below are set
+	status   Agent
+	err      error
 }
 
 // agentLimit ends the question to the agent before the checks that wait for it.
@@ -73,9 +74,18 @@ const agentLimit = checkLimit - 2*time.Second
 // agent asks the running agent, once for all checks: what it holds is not touched.
 func (p *patient) agent(ctx context.Context) (Agent, error) {
 	p.once.Do(func() {
+		p.answered = make(chan struct{})
 		ctx, cancel := context.WithTimeout(ctx, agentLimit)
-		defer cancel()
-		p.status, p.err = p.Env.Agent(ctx)
+		go func() {
+			defer close(p.answered)
+			defer cancel()
+			p.status, p.err = p.Env.Agent(ctx)
+		}()
 	})
-	return p.status, p.err
+	select {
+	case <-p.answered:
+		return p.status, p.err
+	case <-ctx.Done():
+		return Agent{}, ctx.Err()
+	}
 }

@@ -140,8 +140,10 @@ func checkDisplay(ctx context.Context, p *patient) Finding {
 	case d.Optional:
 		return skip("none answers on " + d.Bus.String() + ", and none is asked for")
 	}
-	mend := "check power, SDA and SCL; i2cdetect -y " + strings.TrimLeft(d.Bus.String(), "IC2c-/dev") + " lists what answers; then set hardware.display.address"
-	return fail(where+" does not answer", mend)
+	name := d.Bus.String()
+	number := name[len(strings.TrimRight(name, "0123456789")):]
+	return fail(where+" does not answer",
+		"check power, SDA and SCL; i2cdetect -y "+number+" lists what answers; then set hardware.display.address")
 }
 
 // checkButton reads the button, unless an agent holds its line.
