@@ -224,7 +224,26 @@ func (c *chip) load(t transport.TPM, r *resident) (tpm2.Session, error) {
 	}
 	r.handle, r.name = response.ObjectHandle, response.Name
 	c.loaded = append(c.loaded, r)
+	c.settle(t)
 	return session, nil
+}
+
+// settle flushes a parent that was made for a key which is loaded now, behind the
+// kernel's resource manager: that one loads, saves and flushes all that a
+// connection holds with each command (tpm2_load_space and tpm2_save_space in
+// drivers/char/tpm/tpm2-space.c): a signature is six commands of the TPM then, and
+// nine with a parent that it does not need (measured: docs/tpm.md). Elsewhere it
+// stays: making it anew is dear.
+func (c *chip) settle(t transport.TPM) {
+	if !c.managed() {
+		return
+	}
+	for h, p := range c.parents {
+		if p.transient {
+			flush(t, p.handle)
+			delete(c.parents, h)
+		}
+	}
 }
 
 func (c *chip) touch(r *resident) {

@@ -15,6 +15,7 @@ import (
 	"io"
 	"math/big"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -248,6 +249,63 @@ func TestOpenSSLTLS(t *testing.T) {
 		stdin.Close()
 		<-ended
 	})
+}
+
+// opensslConf is what docs/tpm.md says to write for programs that know nothing of
+// providers.
+const opensslConf = `openssl_conf = openssl_init
+[openssl_init]
+providers = providers
+random = random
+alg_section = algorithms
+[providers]
+default = default_provider
+tpm2 = tpm2_provider
+[default_provider]
+activate = 1
+[tpm2_provider]
+activate = 1
+[random]
+properties = provider=default
+[algorithms]
+default_properties = ?provider=tpm2,tpm2.digest!=yes,tpm2.rand!=yes
+`
+
+// curl shows the machine's certificate with the very file that the agent uses.
+func TestCurl(t *testing.T) {
+	socket := tpmtest.Start(t)
+	s := newTestStore(t, Config{Path: socket})
+	path := newKeyPath(t)
+	k := create(t, s, path)
+	_, ours, cert := selfSigned(t, k)
+	without(t, k.Close())
+	without(t, s.Close())
+	_, peer, err := ed25519.GenerateKey(rand.Reader) // as in TestOpenSSLTLS
+	without(t, err)
+	peerCert, _, peerFile := selfSigned(t, peer)
+	l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{peerCert},
+		ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: ours})
+	without(t, err)
+	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		io.WriteString(w, "hello "+r.TLS.PeerCertificates[0].Subject.CommonName)
+	})}
+	done := make(chan struct{})
+	go func() { defer close(done); server.Serve(l) }()
+	defer func() { server.Close(); <-done }()
+
+	conf := filepath.Join(t.TempDir(), "openssl.cnf")
+	without(t, os.WriteFile(conf, []byte(opensslConf), 0o600))
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	without(t, err)
+	cmd := openssl(t, socket) // for its environment
+	cmd.Args = []string{"curl", "--silent", "--show-error", "--max-time", "60", "--cacert", peerFile, "--cert", cert, "--key", path,
+		"--connect-to", "machine.test:443:127.0.0.1:" + port, "https://machine.test/"}
+	cmd.Path, err = exec.LookPath("curl")
+	without(t, err)
+	cmd.Env = append(cmd.Env, "OPENSSL_CONF="+conf, "no_proxy=*")
+	if got := output(t, cmd); string(got) != "hello machine.test" {
+		t.Errorf("got %q", got)
+	}
 }
 
 // go-tpm-keyfiles, which others build on, reads what we write and the reverse.

@@ -208,6 +208,7 @@ func (s *Store) generate(t transport.TPM) (*resident, error) {
 		return nil, err
 	}
 	from.Key, r.origin = r.name.Buffer, from
+	c.settle(t)
 	return r, nil
 }
 

@@ -283,3 +283,30 @@ func TestWithoutCreateLoaded(t *testing.T) {
 	sign(t, k)
 	without(t, s.Close())
 }
+
+// Behind the kernel's resource manager a connection holds what a signature needs
+// and no more. (The name of the node says that one is there; here none is.)
+func TestManaged(t *testing.T) {
+	socket := tpmtest.Start(t)
+	node := filepath.Join(filepath.Dir(socket), "tpmrm0")
+	without(t, os.Symlink(socket, node))
+	s := newTestStore(t, Config{Path: node})
+	path := newKeyPath(t)
+	k := create(t, s, path)
+	one := func(what string) {
+		t.Helper()
+		left, err := handles(raw(t, socket), transientFirst)
+		without(t, err)
+		if len(left) != 1 {
+			t.Errorf("%s: loaded %x, want the key alone", what, left)
+		}
+	}
+	one("created")
+	sign(t, k)
+	without(t, k.Close())
+	k, err := s.Open(t.Context(), path)
+	without(t, err)
+	one("opened")
+	sign(t, k)
+	without(t, k.Close())
+}
