@@ -86,6 +86,9 @@ func keyOf(t *tpm2.TPMTPublic) (crypto.PublicKey, error) {
 		if bits != int(params.KeyBits) || bits != 2048 && bits != 3072 && bits != 4096 {
 			return nil, fmt.Errorf("RSA of %d bits, want 2048, 3072 or 4096", bits)
 		}
+		if k.N.Bit(0) == 0 { // crypto/rsa refuses to encrypt to it
+			return nil, errors.New("RSA with an even modulus")
+		}
 		if k.E != 65537 {
 			return nil, fmt.Errorf("RSA with the exponent %d, want 65537", k.E)
 		}
