@@ -1,6 +1,9 @@
 package gateway
 
-import "log/slog"
+import (
+	"fmt"
+	"log/slog"
+)
 
 // Attestation says what was proven of where the key of a certificate lives.
 type Attestation string
@@ -32,6 +35,22 @@ type Challenge struct {
 	Nonce      []byte `json:"nonce"`      // 32 bytes
 	Credential []byte `json:"credential"` // TPM2B_ID_OBJECT, for TPM2_ActivateCredential
 	Secret     []byte `json:"secret"`     // TPM2B_ENCRYPTED_SECRET, for the same command
+}
+
+// Check refuses a challenge that no TPM could be asked with: each part is there, the
+// nonce has 16 to 64 bytes, and the others at most 1 KiB (an EK of RSA 4096 makes
+// a secret of 514 bytes).
+func (c Challenge) Check() error {
+	if n := len(c.Nonce); n < 16 || n > 64 {
+		return fmt.Errorf("a nonce of %d bytes, want 16 to 64", n)
+	}
+	if n := len(c.Credential); n < 4 || n > 1<<10 {
+		return fmt.Errorf("a credential of %d bytes, want 4 to 1024", n)
+	}
+	if n := len(c.Secret); n < 4 || n > 1<<10 {
+		return fmt.Errorf("a secret of %d bytes, want 4 to 1024", n)
+	}
+	return nil
 }
 
 // Evidence answers a Challenge, with the request for a certificate.

@@ -2,18 +2,17 @@ package gateway
 
 import "crypto/x509"
 
-// The certificate policies (RFC 5280, 4.2.1.4) by which a machine certificate says
-// what its Attestation is. Each is a random UUID (RFC 9562, version 4) below the
-// arc 2.25, where anybody may name things without asking (ITU-T X.667, clause 6):
-// this project owns no arc of its own. They stay as they are for good.
-//
-//	tpm-proven   13312f67-4115-4b57-b226-765d0970c719
-//	tpm-unproven 2ca109c4-18a1-4076-b3b3-24c5e44e655f
-//	software     0af6ccd3-2087-4bba-b190-d9c3b0363e41
+// policyOIDs are the certificate policies (RFC 5280, 4.2.1.4) by which a machine
+// certificate says what its Attestation is. They mean that only in certificates of
+// this CA: 32473 is the enterprise number for examples (RFC 5612), since this
+// project owns none, and an operator's own rules name the CA first. OIDs made of a
+// UUID (2.25, ITU-T X.667) were tried: parsers that hold an arc in 32 bits, Go's
+// encoding/asn1 and zlint's among them, refuse the whole certificate for one.
+// They stay as they are for good.
 var policyOIDs = map[Attestation]string{
-	TPMProven:   "2.25.25510715919875987612496390367025874713",
-	TPMUnproven: "2.25.59322189686789273030594579508736451935",
-	SoftwareKey: "2.25.14573739323817244697504886223831187009",
+	TPMProven:   "1.3.6.1.4.1.32473.1.1",
+	TPMUnproven: "1.3.6.1.4.1.32473.1.2",
+	SoftwareKey: "1.3.6.1.4.1.32473.1.3",
 }
 
 // PolicyOID returns the certificate policy that stands for a; false for the empty

@@ -57,7 +57,6 @@ func TestProfile(t *testing.T) {
 	}
 }
 
-// TestAttestation: zlint is not asked, for its parser knows no arc of 128 bits.
 func TestAttestation(t *testing.T) {
 	l := newCA(t)
 	csr := newCSR(t, elliptic.P256())
