@@ -46,6 +46,7 @@ type Announcement struct {
 	Code  string // user code in canonical form, see ParseCode
 	CSR   string // PKCS#10 (RFC 2986), PEM, self-signed by the device key
 	Board Board
+	TPM   *TPMIdentity // nil: the key is in no TPM
 }
 
 // Session is the gateway's answer to an announcement (RFC 8628, section 3.2),
@@ -63,9 +64,10 @@ type Session struct {
 // Manifest is what the gateway says of a code that an operator has claimed.
 type Manifest struct {
 	MachineID     string
-	CertSignURL   string // path below server_url
-	CertValidUpto string // RFC 3339
-	Token         Secret // one-time; empty from a gateway that knows no tokens
+	CertSignURL   string     // path below server_url
+	CertValidUpto string     // RFC 3339
+	Token         Secret     // one-time; empty from a gateway that knows no tokens
+	Challenge     *Challenge // nil: no TPM was announced, or the gateway asks for no evidence
 }
 
 // RequestType says why a certificate is asked for.
@@ -84,6 +86,7 @@ type SignRequest struct {
 	MachineID string
 	Type      RequestType
 	Token     Secret
+	Evidence  *Evidence // for the Challenge of the manifest that Token is from; nil: none
 }
 
 // Issued is a signed certificate with its chain, all PEM.
@@ -98,6 +101,10 @@ type PendingRequest struct {
 	Board          Board
 	KeyFingerprint string // see Fingerprint
 	Expires        time.Time
+	// Attestation is what the certificate will say if the TPM proves itself when it
+	// asks for it: the announcement alone ties no key to the TPM.
+	Attestation Attestation
+	TPM         TPM
 }
 
 // Claim is the answer to an operator's yes.
@@ -124,4 +131,6 @@ type Machine struct {
 	CertificateSerial  string // hex, newest certificate
 	CertificateExpires time.Time
 	Revoked            time.Time
+	Attestation        Attestation // of the newest certificate
+	TPM                TPM         // as of then
 }

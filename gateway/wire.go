@@ -21,9 +21,10 @@ const defaultInterval = 5 * time.Second
 
 // AnnounceBody is the body of POST RouteAnnounce.
 type AnnounceBody struct {
-	Code  string `json:"code"`
-	CSR   string `json:"csr"`
-	Board Board  `json:"board"`
+	Code  string       `json:"code"`
+	CSR   string       `json:"csr"`
+	Board Board        `json:"board"`
+	TPM   *TPMIdentity `json:"attestation,omitempty"`
 }
 
 // NewAnnounceBody returns what goes over the wire for a.
@@ -38,7 +39,7 @@ func (b AnnounceBody) Announcement() Announcement {
 
 // LogValue leaves out the user code.
 func (b AnnounceBody) LogValue() slog.Value {
-	return slog.GroupValue(slog.String("code", hide(b.Code)), slog.Any("board", b.Board))
+	return slog.GroupValue(slog.String("code", hide(b.Code)), slog.Any("board", b.Board), slog.Bool("tpm", b.TPM != nil))
 }
 
 // SessionPayload answers POST RouteAnnounce (RFC 8628, section 3.2).
@@ -96,20 +97,21 @@ func (p SessionPayload) LogValue() slog.Value {
 // ManifestPayload answers GET RouteFindManifest?code=CODE, sent with
 // "Authorization: Bearer DEVICE_CODE" when the code was announced.
 type ManifestPayload struct {
-	MachineID     string `json:"machine_id"`
-	CertSignURL   string `json:"cert_sign_url"`
-	CertValidUpto string `json:"cert_valid_upto"`
-	Token         string `json:"token,omitempty"`
+	MachineID     string     `json:"machine_id"`
+	CertSignURL   string     `json:"cert_sign_url"`
+	CertValidUpto string     `json:"cert_valid_upto"`
+	Token         string     `json:"token,omitempty"`
+	Challenge     *Challenge `json:"attestation,omitempty"`
 }
 
 // NewManifestPayload returns what goes over the wire for m.
 func NewManifestPayload(m Manifest) ManifestPayload {
-	return ManifestPayload{m.MachineID, m.CertSignURL, m.CertValidUpto, m.Token.Reveal()}
+	return ManifestPayload{m.MachineID, m.CertSignURL, m.CertValidUpto, m.Token.Reveal(), m.Challenge}
 }
 
 // Manifest returns what came over the wire, unchecked.
 func (p ManifestPayload) Manifest() Manifest {
-	return Manifest{p.MachineID, p.CertSignURL, p.CertValidUpto, Secret(p.Token)}
+	return Manifest{p.MachineID, p.CertSignURL, p.CertValidUpto, Secret(p.Token), p.Challenge}
 }
 
 // LogValue leaves out the token.
@@ -121,26 +123,27 @@ func (p ManifestPayload) LogValue() slog.Value {
 
 // SignBody is the body of POST RouteSign, or of the manifest's cert_sign_url.
 type SignBody struct {
-	CSR         string `json:"csr"`
-	MachineID   string `json:"machine_id"`
-	RequestType string `json:"request_type"`
-	Token       string `json:"token,omitempty"`
+	CSR         string    `json:"csr"`
+	MachineID   string    `json:"machine_id"`
+	RequestType string    `json:"request_type"`
+	Token       string    `json:"token,omitempty"`
+	Evidence    *Evidence `json:"attestation,omitempty"`
 }
 
 // NewSignBody returns what goes over the wire for r; its URL says where.
 func NewSignBody(r SignRequest) SignBody {
-	return SignBody{r.CSR, r.MachineID, string(r.Type), r.Token.Reveal()}
+	return SignBody{r.CSR, r.MachineID, string(r.Type), r.Token.Reveal(), r.Evidence}
 }
 
 // SignRequest returns what came over the wire, unchecked.
 func (b SignBody) SignRequest() SignRequest {
-	return SignRequest{CSR: b.CSR, MachineID: b.MachineID, Type: RequestType(b.RequestType), Token: Secret(b.Token)}
+	return SignRequest{CSR: b.CSR, MachineID: b.MachineID, Type: RequestType(b.RequestType), Token: Secret(b.Token), Evidence: b.Evidence}
 }
 
-// LogValue leaves out the token.
+// LogValue leaves out the token and the evidence.
 func (b SignBody) LogValue() slog.Value {
 	return slog.GroupValue(slog.String("machine_id", b.MachineID),
-		slog.String("request_type", b.RequestType), slog.String("token", hide(b.Token)))
+		slog.String("request_type", b.RequestType), slog.String("token", hide(b.Token)), slog.Bool("evidence", b.Evidence != nil))
 }
 
 // IssuedPayload answers POST RouteSign; all PEM.
@@ -196,14 +199,17 @@ func NewRequestStatusPayload(s RequestState) RequestStatusPayload {
 
 // FindPayload answers GET RouteFindRequest?code=CODE.
 type FindPayload struct {
-	Board          Board     `json:"board"`
-	KeyFingerprint string    `json:"keyFingerprint"`
-	Expires        time.Time `json:"expires,omitzero"`
+	Board          Board       `json:"board"`
+	KeyFingerprint string      `json:"keyFingerprint"`
+	Expires        time.Time   `json:"expires,omitzero"`
+	Attestation    Attestation `json:"attestation,omitempty"`
+	TPM            TPM         `json:"tpm,omitzero"`
 }
 
 // NewFindPayload returns what goes over the wire for r.
 func NewFindPayload(r PendingRequest) FindPayload {
-	return FindPayload{r.Board, r.KeyFingerprint, r.Expires.UTC()}
+	r.Expires = r.Expires.UTC()
+	return FindPayload(r)
 }
 
 // PendingRequest returns what came over the wire.
@@ -234,25 +240,27 @@ func (p MachinesPayload) List() []Machine {
 
 // MachinePayload is one machine of MachinesPayload; zero times are left out.
 type MachinePayload struct {
-	MachineID          string    `json:"machineId"`
-	Board              Board     `json:"board"`
-	KeyFingerprint     string    `json:"keyFingerprint"`
-	Created            time.Time `json:"created,omitzero"`
-	CertificateSerial  string    `json:"certificateSerial"`
-	CertificateExpires time.Time `json:"certificateExpires,omitzero"`
-	Revoked            time.Time `json:"revoked,omitzero"`
+	MachineID          string      `json:"machineId"`
+	Board              Board       `json:"board"`
+	KeyFingerprint     string      `json:"keyFingerprint"`
+	Created            time.Time   `json:"created,omitzero"`
+	CertificateSerial  string      `json:"certificateSerial"`
+	CertificateExpires time.Time   `json:"certificateExpires,omitzero"`
+	Revoked            time.Time   `json:"revoked,omitzero"`
+	Attestation        Attestation `json:"attestation,omitempty"`
+	TPM                TPM         `json:"tpm,omitzero"`
 }
 
 // NewMachinePayload returns what goes over the wire for m.
 func NewMachinePayload(m Machine) MachinePayload {
 	return MachinePayload{m.ID, m.Board, m.KeyFingerprint, m.Created.UTC(),
-		m.CertificateSerial, m.CertificateExpires.UTC(), m.Revoked.UTC()}
+		m.CertificateSerial, m.CertificateExpires.UTC(), m.Revoked.UTC(), m.Attestation, m.TPM}
 }
 
 // Machine returns what came over the wire.
 func (p MachinePayload) Machine() Machine {
 	return Machine{p.MachineID, p.Board, p.KeyFingerprint, p.Created,
-		p.CertificateSerial, p.CertificateExpires, p.Revoked}
+		p.CertificateSerial, p.CertificateExpires, p.Revoked, p.Attestation, p.TPM}
 }
 
 // RevokeBody is the body of POST RouteRevoke.

@@ -19,13 +19,19 @@ func TestFieldNames(t *testing.T) {
 		v    any
 		want string
 	}{
-		{NewAnnounceBody(Announcement{"C", "csr", board}), `{"code":"C","csr":"csr","board":{"vendor":"v","model":"m","serial":"s"}}`},
+		{NewAnnounceBody(Announcement{"C", "csr", board, nil}), `{"code":"C","csr":"csr","board":{"vendor":"v","model":"m","serial":"s"}}`},
+		{NewAnnounceBody(Announcement{"C", "csr", board, &TPMIdentity{[][]byte{{1}}, []byte{2}, []byte{3}}}),
+			`{"code":"C","csr":"csr","board":{"vendor":"v","model":"m","serial":"s"},"attestation":{"ek_certificates":["AQ=="],"ek_public":"Ag==","ak_public":"Aw=="}}`},
 		{NewSessionPayload(Session{Code: "C", DeviceCode: "d", Expires: noon.Add(300 * time.Second), Interval: 1500 * time.Millisecond,
 			VerificationURI: "u", VerificationURIComplete: "uc"}, noon),
 			`{"device_code":"d","expires_in":300,"interval":2,"verification_uri":"u","verification_uri_complete":"uc"}`},
-		{NewManifestPayload(Manifest{"m", "/p", "2026", "t"}), `{"machine_id":"m","cert_sign_url":"/p","cert_valid_upto":"2026","token":"t"}`},
-		{NewManifestPayload(Manifest{"m", "/p", "2026", ""}), `{"machine_id":"m","cert_sign_url":"/p","cert_valid_upto":"2026"}`},
-		{NewSignBody(SignRequest{"/p", "csr", "m", ReIssue, "t"}), `{"csr":"csr","machine_id":"m","request_type":"ReIssue","token":"t"}`},
+		{NewManifestPayload(Manifest{"m", "/p", "2026", "t", nil}), `{"machine_id":"m","cert_sign_url":"/p","cert_valid_upto":"2026","token":"t"}`},
+		{NewManifestPayload(Manifest{"m", "/p", "2026", "", nil}), `{"machine_id":"m","cert_sign_url":"/p","cert_valid_upto":"2026"}`},
+		{NewManifestPayload(Manifest{"m", "/p", "2026", "t", &Challenge{[]byte{1}, []byte{2}, []byte{3}}}),
+			`{"machine_id":"m","cert_sign_url":"/p","cert_valid_upto":"2026","token":"t","attestation":{"nonce":"AQ==","credential":"Ag==","secret":"Aw=="}}`},
+		{NewSignBody(SignRequest{"/p", "csr", "m", ReIssue, "t", &Evidence{[]byte{1}, []byte{2}, []byte{3}, []byte{4}}}),
+			`{"csr":"csr","machine_id":"m","request_type":"ReIssue","token":"t","attestation":{"key_public":"AQ==","attest":"Ag==","signature":"Aw==","activated":"BA=="}}`},
+		{NewSignBody(SignRequest{"/p", "csr", "m", ReIssue, "t", nil}), `{"csr":"csr","machine_id":"m","request_type":"ReIssue","token":"t"}`},
 		{NewIssuedPayload(Issued{"c", "r", []string{"i"}}), `{"cert":"c","root_cert":"r","ca_bundle":["i"]}`},
 		{NewIssuedPayload(Issued{"c", "r", nil}), `{"cert":"c","root_cert":"r","ca_bundle":[]}`},
 		{ClaimBody{ProvisionCode: "C"}, `{"provisionCode":"C"}`},
@@ -33,11 +39,15 @@ func TestFieldNames(t *testing.T) {
 		{ClaimPayload{7, "m"}, `{"requestId":7,"machineId":"m"}`},
 		{NewRequestStatusPayload(RequestPending), `{"statusCode":"PENDING","status":"Pending"}`},
 		{NewRequestStatusPayload(RequestComplete), `{"statusCode":"COMPLETE","status":"Complete"}`},
-		{NewFindPayload(PendingRequest{board, "fp", noon}), `{"board":{"vendor":"v","model":"m","serial":"s"},"keyFingerprint":"fp","expires":"2026-05-04T12:00:00Z"}`},
+		{NewFindPayload(PendingRequest{board, "fp", noon, "", TPM{}}), `{"board":{"vendor":"v","model":"m","serial":"s"},"keyFingerprint":"fp","expires":"2026-05-04T12:00:00Z"}`},
+		{NewFindPayload(PendingRequest{Board{}, "fp", noon, TPMUnproven, TPM{"ek", "0a", "", "unknown"}}),
+			`{"board":{},"keyFingerprint":"fp","expires":"2026-05-04T12:00:00Z","attestation":"tpm-unproven","tpm":{"ekFingerprint":"ek","ekSerial":"0a","reason":"unknown"}}`},
 		{NewMachinesPayload(nil), `{"machines":[]}`},
 		{NewMachinesPayload([]Machine{{ID: "m", KeyFingerprint: "fp", Created: noon}}),
 			`{"machines":[{"machineId":"m","board":{},"keyFingerprint":"fp","created":"2026-05-04T12:00:00Z","certificateSerial":""}]}`},
 		{MachinePayload{MachineID: "m"}, `{"machineId":"m","board":{},"keyFingerprint":"","certificateSerial":""}`},
+		{MachinePayload{MachineID: "m", Attestation: TPMProven, TPM: TPM{"ek", "0a", "Maker", ""}},
+			`{"machineId":"m","board":{},"keyFingerprint":"","certificateSerial":"","attestation":"tpm-proven","tpm":{"ekFingerprint":"ek","ekSerial":"0a","maker":"Maker"}}`},
 		{RevokeBody{"m"}, `{"machineId":"m"}`},
 		{RevokePayload{noon}, `{"revoked":"2026-05-04T12:00:00Z"}`},
 		{APIKeyBody{"n"}, `{"name":"n"}`},
@@ -71,7 +81,7 @@ func TestWireRoundTrip(t *testing.T) {
 			t.Errorf("%s: %+v\nwant %+v", name, got, want)
 		}
 	}
-	a := Announcement{"C", "csr", board}
+	a := Announcement{"C", "csr", board, &TPMIdentity{[][]byte{{1}, {2}}, []byte{3}, []byte{4}}}
 	same("announcement", through(t, NewAnnounceBody(a)).Announcement(), a)
 	s := Session{"C", "d", noon.Add(time.Minute), 5 * time.Second, "u", "uc"}
 	got, err := through(t, NewSessionPayload(s, noon)).Session("C", noon)
@@ -79,15 +89,15 @@ func TestWireRoundTrip(t *testing.T) {
 		t.Fatal(err)
 	}
 	same("session", got, s)
-	m := Manifest{"m", "/p", "2026", "t"}
+	m := Manifest{"m", "/p", "2026", "t", &Challenge{[]byte{1}, []byte{2}, []byte{3}}}
 	same("manifest", through(t, NewManifestPayload(m)).Manifest(), m)
-	r := SignRequest{"", "csr", "m", Provision, "t"}
+	r := SignRequest{"", "csr", "m", Provision, "t", &Evidence{[]byte{1}, []byte{2}, []byte{3}, []byte{4}}}
 	same("sign", through(t, NewSignBody(r)).SignRequest(), r)
 	i := Issued{"c", "r", []string{"a", "b"}}
 	same("issued", through(t, NewIssuedPayload(i)).Issued(), i)
-	p := PendingRequest{board, "fp", noon}
+	p := PendingRequest{board, "fp", noon, TPMProven, TPM{"ek", "0a", "Maker", "r"}}
 	same("find", through(t, NewFindPayload(p)).PendingRequest(), p)
-	list := []Machine{{"m", board, "fp", noon, "0a", noon.Add(time.Hour), noon.Add(time.Minute)}, {ID: "n", Created: noon}}
+	list := []Machine{{"m", board, "fp", noon, "0a", noon.Add(time.Hour), noon.Add(time.Minute), TPMProven, TPM{"ek", "0a", "Maker", "r"}}, {ID: "n", Created: noon}}
 	same("machines", through(t, NewMachinesPayload(list)).List(), list)
 	id, secret := through(t, NewAPIKeyPayload("i", "s")).APIKey()
 	same("api key", []any{id, secret}, []any{"i", Secret("s")})
@@ -121,7 +131,7 @@ func TestPayloadsHideSecretsFromLogs(t *testing.T) {
 	for _, h := range []slog.Handler{slog.NewJSONHandler(&out, nil), slog.NewTextHandler(&out, nil)} {
 		for _, v := range []any{
 			AnnounceBody{Code: secret}, SessionPayload{DeviceCode: secret, VerificationURIComplete: secret},
-			ManifestPayload{Token: secret}, SignBody{Token: secret}, ClaimBody{ProvisionCode: secret}, APIKeyPayload{"id", secret},
+			ManifestPayload{Token: secret}, SignBody{Token: secret, Evidence: &Evidence{Activated: []byte(secret)}}, ClaimBody{ProvisionCode: secret}, APIKeyPayload{"id", secret},
 		} {
 			out.Reset()
 			slog.New(h).Info("sent", "what", v)

@@ -73,5 +73,11 @@ func checkManifest(m gateway.Manifest) error {
 		return refusal(gateway.Internal, stepAsk, "the gateway's cert_sign_url is not a path that starts with /",
 			"the gateway is at fault; its log may say more")
 	}
+	if m.Challenge != nil {
+		if err := m.Challenge.Check(); err != nil {
+			return refusal(gateway.Internal, stepAsk, "the gateway's attestation has "+err.Error(),
+				"the gateway is at fault; its log may say more")
+		}
+	}
 	return nil
 }

@@ -63,6 +63,16 @@ func early(step string, err error) error {
 	return e
 }
 
+// declined is failed for a gateway that does not take the machine as it is: what it
+// misses stands in its words.
+func declined(step string, err error) error {
+	e := failed(step, err).(*gateway.Error)
+	if e.Kind == gateway.Precondition && e.Advice == "" {
+		e.Advice = "the gateway wants more than this machine has; its operator decides, by attestation in the gateway's settings"
+	}
+	return e
+}
+
 // interrupted is failed for a context that ended: err alone would not say why.
 func interrupted(ctx context.Context, step string) error {
 	return failed(step, context.Cause(ctx))

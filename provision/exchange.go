@@ -55,11 +55,12 @@ func (p *Provisioner) announce(ctx context.Context) (*offer, verdict, error) {
 	if err != nil {
 		return nil, fatal, err
 	}
+	tpm := p.identify(ctx)
 	for range maxTaken {
 		var s gateway.Session
 		code := gateway.NewCode(p.c.CodeLength)
 		call, cancel := context.WithTimeout(ctx, p.c.CallTimeout)
-		s, err = p.c.Gateway.Announce(call, gateway.Announcement{Code: code, CSR: csr, Board: p.c.Board})
+		s, err = p.c.Gateway.Announce(call, gateway.Announcement{Code: code, CSR: csr, Board: p.c.Board, TPM: tpm})
 		cancel()
 		now := time.Now()
 		switch {
@@ -86,7 +87,7 @@ func (p *Provisioner) announce(ctx context.Context) (*offer, verdict, error) {
 			o.fingerprint = fingerprint
 			return o, pending, nil
 		case gateway.KindOf(err) != gateway.Taken:
-			return nil, judge(onAnnounce[:], err), failed(stepAnnounce, err)
+			return nil, judge(onAnnounce[:], err), declined(stepAnnounce, err)
 		}
 	}
 	return nil, fatal, failed(stepAnnounce, err)
@@ -180,7 +181,8 @@ func (p *Provisioner) obtain(ctx context.Context, o *offer, m gateway.Manifest, 
 		return false, kept{err}
 	}
 	p.set(func(s *Status) { s.State, s.Step = Signing, stepSign })
-	r := gateway.SignRequest{URL: m.CertSignURL, CSR: csr, MachineID: m.MachineID, Type: gateway.Provision, Token: m.Token}
+	r := gateway.SignRequest{URL: m.CertSignURL, CSR: csr, MachineID: m.MachineID, Type: gateway.Provision, Token: m.Token,
+		Evidence: p.evidence(ctx, m.Challenge, csr)}
 	if r.URL == "" {
 		r.URL = p.c.SignURL
 	}
@@ -192,7 +194,7 @@ func (p *Provisioner) obtain(ctx context.Context, o *offer, m gateway.Manifest, 
 	}
 	if err != nil {
 		v := judge(onSign[:], err)
-		if err = failed(stepSign, err); v == fatal {
+		if err = declined(stepSign, err); v == fatal {
 			return false, err
 		}
 		p.retry(o, err, b)

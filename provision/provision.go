@@ -59,6 +59,17 @@ type Sessions interface {
 	LoadSession(ctx context.Context) (gateway.Session, error)
 }
 
+// Attester speaks for the TPM that the device key is in. The gateway believes none
+// of it before it has checked.
+type Attester interface {
+	// Identity returns what the TPM says of itself. It stays the same as long as
+	// the TPM is not cleared, and is asked for once.
+	Identity(ctx context.Context) (gateway.TPMIdentity, error)
+	// Prove returns the evidence that the device key, which signed the request, is
+	// in that TPM.
+	Prove(ctx context.Context, c gateway.Challenge, csrDER []byte) (gateway.Evidence, error)
+}
+
 // Panel is what a person looks at. Show returns at once and does not call the
 // Provisioner back; it is called for one status after the other, none left out.
 type Panel interface {
@@ -70,6 +81,7 @@ type Config struct {
 	Gateway  Gateway
 	Vault    Vault
 	Sessions Sessions
+	Attester Attester     // nil: the key is in no TPM
 	Panel    Panel        // may be nil
 	Log      *slog.Logger // may be nil
 	Board    gateway.Board
@@ -111,6 +123,7 @@ type Status struct {
 	CodeExpires        time.Time
 	ClaimURL           string
 	KeyFingerprint     string // of the key behind the code, as the operator sees it; see gateway.Fingerprint; empty after a restart
+	Unattested         string // why the TPM could not prove that it holds the key, empty when nothing failed
 	Error              string // what failed last, empty when nothing did
 	Hint               string
 }

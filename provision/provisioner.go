@@ -40,13 +40,14 @@ type Provisioner struct {
 	ended    bool
 	status   Status
 	watchers map[chan Status]func() bool
-	news     chan struct{} // closed and made anew whenever a waiting request should look
-	work     *work         // nil while no exchange runs
-	offer    *offer        // the code that stands, or whose claim is worked on
-	kept     *offer        // a claim that the disk could not hold, until it expires
-	last     outcome       // of the last claim
-	saved    bool          // a session is on disk
-	expiry   *time.Timer   // for the end of the certificate in use, nil without one to come
+	news     chan struct{}        // closed and made anew whenever a waiting request should look
+	work     *work                // nil while no exchange runs
+	offer    *offer               // the code that stands, or whose claim is worked on
+	kept     *offer               // a claim that the disk could not hold, until it expires
+	last     outcome              // of the last claim
+	saved    bool                 // a session is on disk
+	tpm      *gateway.TPMIdentity // as the TPM told it, nil before
+	expiry   *time.Timer          // for the end of the certificate in use, nil without one to come
 }
 
 // work is the goroutine that drives the exchange.

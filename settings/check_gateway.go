@@ -33,6 +33,15 @@ func checkGateway(c *checker, g *Gateway) {
 	c.within("codes.exchange", g.Codes.Exchange, time.Minute, 24*time.Hour)
 	c.within("codes.interval", g.Codes.Interval, time.Second, time.Minute)
 
+	c.oneOf("attestation.policy", g.Attestation.Policy, "recorded", "required", "off")
+	switch required := g.Attestation.Policy == "required"; {
+	case required && g.Attestation.Roots == "":
+		c.refuse("attestation.roots", "name a folder with the roots of the TPM makers you trust, see docs/security.md",
+			"required needs the roots of TPM makers")
+	case required && g.Codes.Unannounced:
+		c.refuse("codes.unannounced", "", "agents that announce nothing have no evidence, and attestation.policy is required")
+	}
+
 	m := &g.Limits
 	if m.PerAddress <= 0 || m.PerAddress > 10000 {
 		c.refuse("limits.per_address", "", "wants more than 0 and at most 10000, got %v", m.PerAddress)

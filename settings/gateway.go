@@ -10,14 +10,15 @@ import (
 // is -s/--settings, else MECHA_GATEWAY_SETTINGS_PATH, else
 // /etc/mecha/gateway.yml when it is there.
 type Gateway struct {
-	Listen  string        `yaml:"listen"`         // host:port, default 127.0.0.1:3000
-	Data    string        `yaml:"data" is:"path"` // folder of database and CA, 0700
-	URL     string        `yaml:"url" is:"url"`   // http or https, as devices and operators reach it; default from Listen, empty when that has port 0
-	TLS     GatewayTLS    `yaml:"tls"`
-	CA      GatewayCA     `yaml:"ca"`
-	Codes   GatewayCodes  `yaml:"codes"`
-	Limits  GatewayLimits `yaml:"limits"`
-	Logging Logging       `yaml:"logging"`
+	Listen      string             `yaml:"listen"`         // host:port, default 127.0.0.1:3000
+	Data        string             `yaml:"data" is:"path"` // folder of database and CA, 0700
+	URL         string             `yaml:"url" is:"url"`   // http or https, as devices and operators reach it; default from Listen, empty when that has port 0
+	TLS         GatewayTLS         `yaml:"tls"`
+	CA          GatewayCA          `yaml:"ca"`
+	Codes       GatewayCodes       `yaml:"codes"`
+	Attestation GatewayAttestation `yaml:"attestation"`
+	Limits      GatewayLimits      `yaml:"limits"`
+	Logging     Logging            `yaml:"logging"`
 }
 
 // GatewayTLS is how the gateway shows itself.
@@ -45,6 +46,17 @@ type GatewayCodes struct {
 	Unannounced bool          `yaml:"unannounced"` // serve agents of the original, which announce nothing
 }
 
+// GatewayAttestation is what is asked of machines with a TPM.
+type GatewayAttestation struct {
+	// Policy is "recorded" (every machine is taken, and what its TPM proves is
+	// certified and listed), "required" (only machines whose TPM a trusted maker
+	// vouches for are taken) or "off".
+	Policy string `yaml:"policy"`
+	// Roots is a folder of PEM or DER files: the CA certificates of the TPM makers
+	// that are trusted. It is read at the start.
+	Roots string `yaml:"roots" is:"path"`
+}
+
 // GatewayLimits bounds what one address and all together may ask. The defaults
 // let a hundred boards behind one NAT poll at the default interval.
 type GatewayLimits struct {
@@ -60,11 +72,12 @@ type GatewayLimits struct {
 // folder until LoadGateway expands it, and URL is empty until then.
 func DefaultGateway() Gateway {
 	return Gateway{
-		Listen: "127.0.0.1:3000",
-		Data:   "~/.mecha/gateway",
-		TLS:    GatewayTLS{Mode: "off"},
-		CA:     GatewayCA{Name: "Mecha", Validity: 365 * 24 * time.Hour},
-		Codes:  GatewayCodes{Life: 5 * time.Minute, Exchange: 15 * time.Minute, Interval: 5 * time.Second},
+		Listen:      "127.0.0.1:3000",
+		Data:        "~/.mecha/gateway",
+		TLS:         GatewayTLS{Mode: "off"},
+		CA:          GatewayCA{Name: "Mecha", Validity: 365 * 24 * time.Hour},
+		Codes:       GatewayCodes{Life: 5 * time.Minute, Exchange: 15 * time.Minute, Interval: 5 * time.Second},
+		Attestation: GatewayAttestation{Policy: "recorded"},
 		Limits: GatewayLimits{
 			PerAddress: 20, Burst: 60, WrongCodes: 10, Overall: 500,
 			Body: 64 << 10, ReadTimeout: 10 * time.Second,

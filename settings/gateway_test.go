@@ -13,14 +13,15 @@ func TestGatewayDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := Gateway{
-		Listen:  "127.0.0.1:3000",
-		Data:    "/home/u/.mecha/gateway",
-		URL:     "http://127.0.0.1:3000",
-		TLS:     GatewayTLS{Mode: "off"},
-		CA:      GatewayCA{Name: "Mecha", Validity: 8760 * time.Hour},
-		Codes:   GatewayCodes{Life: 5 * time.Minute, Exchange: 15 * time.Minute, Interval: 5 * time.Second},
-		Limits:  GatewayLimits{PerAddress: 20, Burst: 60, WrongCodes: 10, Overall: 500, Body: 65536, ReadTimeout: 10 * time.Second},
-		Logging: Logging{Enabled: true, Level: "info"},
+		Listen:      "127.0.0.1:3000",
+		Data:        "/home/u/.mecha/gateway",
+		URL:         "http://127.0.0.1:3000",
+		TLS:         GatewayTLS{Mode: "off"},
+		CA:          GatewayCA{Name: "Mecha", Validity: 8760 * time.Hour},
+		Codes:       GatewayCodes{Life: 5 * time.Minute, Exchange: 15 * time.Minute, Interval: 5 * time.Second},
+		Attestation: GatewayAttestation{Policy: "recorded"},
+		Limits:      GatewayLimits{PerAddress: 20, Burst: 60, WrongCodes: 10, Overall: 500, Body: 65536, ReadTimeout: 10 * time.Second},
+		Logging:     Logging{Enabled: true, Level: "info"},
 	}
 	if !reflect.DeepEqual(g, want) {
 		t.Errorf("got  %+v\nwant %+v", g, want)
@@ -37,6 +38,7 @@ data: ~/gw
 tls: {mode: own, names: [gw.example.org, 10.0.0.1, "::1"], cert: ~/c, key: ~/k}
 ca: {name: "Föhn & Co", validity: 1h}
 codes: {unannounced: true}
+attestation: {policy: off, roots: ~/makers}
 limits: {per_address: 0.5, burst: 1, body: 4096, overall: 3}
 `, "MECHA_GATEWAY_LIMITS__PER_ADDRESS=1.25", "MECHA_GATEWAY_TLS__NAMES= a.example.org , 10.0.0.2", "MECHA_AGENT_X=1")
 	if err != nil {
@@ -49,6 +51,7 @@ limits: {per_address: 0.5, burst: 1, body: 4096, overall: 3}
 		{g.URL, "https://a.example.org:8443"},
 		{g.CA, GatewayCA{Name: "Föhn & Co", Validity: time.Hour}},
 		{g.Codes.Unannounced, true},
+		{g.Attestation, GatewayAttestation{Policy: "off", Roots: "/home/u/makers"}},
 		{g.Limits.PerAddress, 1.25},
 		{g.Limits.Overall, 3.0},
 		{g.Limits.Body, int64(4096)},
@@ -110,6 +113,10 @@ func TestGatewayRefusals(t *testing.T) {
 		{"life", "codes: {life: 61m}\n", "s.yml:1: codes.life: wants 30s to 1h, got 1h1m0s", ""},
 		{"exchange", "codes: {exchange: 59s}\n", "s.yml:1: codes.exchange: wants 1m to 24h, got 59s", ""},
 		{"interval", "codes: {interval: 999ms}\n", "s.yml:1: codes.interval: wants 1s to 1m, got 999ms", ""},
+		{"policy", "attestation: {policy: require}\n", `s.yml:1: attestation.policy: wants one of recorded, required, off, got "require"`, "did you mean"},
+		{"required, nobody trusted", "attestation: {policy: required}\n", "attestation.roots: required needs the roots of TPM makers", "name a folder"},
+		{"required of the unannounced", "attestation: {policy: required, roots: /r}\ncodes: {unannounced: true}\n",
+			"s.yml:2: codes.unannounced: agents that announce nothing have no evidence, and attestation.policy is required", ""},
 		{"no requests", "limits: {per_address: 0}\n", "s.yml:1: limits.per_address: wants more than 0 and at most 10000, got 0", ""},
 		{"not a number", "limits: {per_address: .nan}\n", `s.yml:1: limits.per_address: wants a number, got ".nan"`, ""},
 		{"all less than one", "limits: {overall: 4.5}\n", "s.yml:1: limits.overall: wants 20 to 1000000, got 4.5", ""},

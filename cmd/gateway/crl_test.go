@@ -40,7 +40,7 @@ func TestRevocationLists(t *testing.T) {
 // identityCmd: "identity CODE" is a board that gets its identity: machine.pem,
 // bundle.pem, root.pem, and $MACHINE.
 func identityCmd(ts *testscript.TestScript, _ bool, args []string) {
-	b := announce(ts, args[0])
+	b := announce(ts, false, args[:1])
 	ts.Check(ts.Exec("mecha-gateway", "claim", "--yes", "--data", ts.MkAbs("data"), "--server", ts.Getenv("URL"),
 		"--ca-file", ts.MkAbs("data/root.pem"), args[0]))
 	m, err := b.client.FindManifest(context.Background(), args[0], b.session.DeviceCode)

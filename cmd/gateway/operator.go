@@ -101,7 +101,8 @@ func (a *app) claimCommand() *cobra.Command {
 		Short: "Say yes to the machine that shows a code",
 		Long: `Claim shows what stands behind a code and, after a yes, lets that machine have
 its certificate. Compare model, serial and key fingerprint with the machine in
-front of you: what a machine says of itself is not proven, only its key is.`,
+front of you: what a machine says of itself is not proven, only its key is, and the
+maker of its TPM where it says so.`,
 		Example: "  mecha-gateway claim ABC-123",
 		Args:    cobra.ExactArgs(1),
 		RunE: a.ask(&c, func(ctx context.Context, o *client.Operator, args []string) error {
@@ -122,9 +123,11 @@ front of you: what a machine says of itself is not proven, only its key is.`,
 			if a.JSON {
 				return a.PrintJSON(struct {
 					gateway.ClaimPayload
-					Board          gateway.Board `json:"board"`
-					KeyFingerprint string        `json:"keyFingerprint"`
-				}{gateway.ClaimPayload(claim), p.Board, p.KeyFingerprint})
+					Board          gateway.Board       `json:"board"`
+					KeyFingerprint string              `json:"keyFingerprint"`
+					Attestation    gateway.Attestation `json:"attestation,omitempty"` // once the TPM has proven itself
+					TPM            gateway.TPM         `json:"tpm,omitzero"`
+				}{gateway.ClaimPayload(claim), p.Board, p.KeyFingerprint, p.Attestation, p.TPM})
 			}
 			_, err = fmt.Fprintf(a.Stdout, "machine %s\nrequest %d\n", cli.Clean(claim.MachineID), claim.RequestID)
 			return err
@@ -150,7 +153,31 @@ func (a *app) show(p gateway.PendingRequest) {
 	} else {
 		line("key", p.KeyFingerprint)
 	}
+	if text := tpmText(p); text != "" {
+		line("TPM", text)
+	}
 	fmt.Fprintf(a.Stderr, "%-12s %s\n", "expires", p.Expires.Local().Format(time.DateTime))
+}
+
+// tpmText is what an operator is told of a machine's TPM before the claim. The
+// TPM itself has to prove the rest before it gets a certificate that says so.
+func tpmText(p gateway.PendingRequest) string {
+	t := p.TPM
+	who := "EK " + t.EKFingerprint
+	if t.EKSerial != "" {
+		who += ", certificate " + t.EKSerial
+	}
+	switch {
+	case p.Attestation == gateway.TPMProven:
+		return "proven maker " + t.Maker + " (" + who + ")"
+	case p.Attestation == gateway.TPMUnproven:
+		return "recorded, not proven: " + t.Reason + " (" + who + ")"
+	case p.Attestation == gateway.SoftwareKey && t.Reason != "":
+		return "claimed, not taken for one: " + t.Reason
+	case p.Attestation == gateway.SoftwareKey:
+		return "none: a software key"
+	}
+	return "" // nobody asks
 }
 
 func (a *app) machinesCommand() *cobra.Command {
@@ -184,7 +211,7 @@ func (a *app) machinesCommand() *cobra.Command {
 
 func (a *app) table(all []gateway.Machine) error {
 	w := tabwriter.NewWriter(a.Stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "MACHINE\tMODEL\tSERIAL\tSTATE\tCERTIFICATE UNTIL")
+	fmt.Fprintln(w, "MACHINE\tMODEL\tSERIAL\tSTATE\tKEY\tCERTIFICATE UNTIL")
 	for _, m := range all {
 		state, until := "claimed", "-"
 		if !m.CertificateExpires.IsZero() {
@@ -193,7 +220,8 @@ func (a *app) table(all []gateway.Machine) error {
 		if !m.Revoked.IsZero() {
 			state = "revoked"
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", cli.Clean(m.ID), orDash(m.Board.Model), orDash(m.Board.Serial), state, until)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", cli.Clean(m.ID), orDash(m.Board.Model), orDash(m.Board.Serial), state,
+			orDash(string(m.Attestation)), until)
 	}
 	return w.Flush()
 }

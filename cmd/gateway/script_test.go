@@ -23,11 +23,13 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/mecha-org/mecha-agent/cmd/internal/clitest"
 	"github.com/mecha-org/mecha-agent/gateway"
+	"github.com/mecha-org/mecha-agent/gateway/attest/attesttest"
 	"github.com/mecha-org/mecha-agent/gateway/client"
 )
 
@@ -41,12 +43,14 @@ func TestScripts(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("HOME", env.WorkDir)
 			env.Values[gatewayKey{}] = &process{}
+			env.Values[makersKey{}] = makers{}
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"gateway":   gatewayCmd,
 			"announce":  announceCmd,
 			"provision": provisionCmd,
+			"maker":     makerCmd,
 			"mode":      modeCmd,
 			"exit":      exitCmd,
 			"proxy":     proxyCmd,
@@ -139,7 +143,22 @@ func (p *process) start(ts *testscript.TestScript, args []string) {
 type board struct {
 	client  client.Client
 	key     *ecdsa.PrivateKey
+	tpm     *attesttest.TPM // nil: none
 	session gateway.Session
+}
+
+type makersKey struct{}
+
+// makers are the makers of TPMs in a script, by name.
+type makers map[string]*attesttest.Maker
+
+// makerCmd: "maker NAME FOLDER" makes a maker of TPMs, whose root lies in FOLDER.
+func makerCmd(ts *testscript.TestScript, _ bool, args []string) {
+	m, err := attesttest.NewMaker(args[0], time.Now())
+	ts.Check(err)
+	ts.Value(makersKey{}).(makers)[args[0]] = m
+	ts.Check(os.MkdirAll(ts.MkAbs(args[1]), 0o700))
+	ts.Check(os.WriteFile(filepath.Join(ts.MkAbs(args[1]), args[0]+".crt"), m.Root.Raw, 0o600))
 }
 
 func (b *board) csr(ts *testscript.TestScript, cn string) string {
@@ -148,39 +167,64 @@ func (b *board) csr(ts *testscript.TestScript, cn string) string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der}))
 }
 
-func announce(ts *testscript.TestScript, code string) *board {
+// announce announces the code args[0], with a TPM of the maker args[1] if it is
+// there. With neg the gateway has to refuse it.
+func announce(ts *testscript.TestScript, neg bool, args []string) *board {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	ts.Check(err)
+	b := &board{key: key}
+	a := gateway.Announcement{Code: args[0], Board: gateway.Board{Vendor: "Acme", Model: "Comet m", Serial: "C-100"}}
+	if len(args) > 1 {
+		b.tpm, err = ts.Value(makersKey{}).(makers)[args[1]].NewTPM(attesttest.Options{})
+		ts.Check(err)
+		b.key = b.tpm.Key()
+		id, err := b.tpm.Identity(context.Background())
+		ts.Check(err)
+		a.TPM = &id
+	}
 	c, err := client.New(client.Config{ServerURL: ts.Getenv("URL"), TrustFile: ts.MkAbs("data/root.pem")})
 	ts.Check(err)
 	ts.Defer(func() { c.Close() })
-	b := &board{client: c, key: key}
-	b.session, err = c.Announce(context.Background(), gateway.Announcement{
-		Code: code, CSR: b.csr(ts, "x"), Board: gateway.Board{Vendor: "Acme", Model: "Comet m", Serial: "C-100"},
-	})
+	b.client, a.CSR = c, b.csr(ts, "x")
+	b.session, err = c.Announce(context.Background(), a)
+	if neg {
+		if err == nil {
+			ts.Fatalf("the announcement was taken")
+		}
+		ts.Setenv("REFUSAL", err.Error())
+		return b
+	}
 	ts.Check(err)
-	fingerprint, err := gateway.Fingerprint(key.Public())
+	fingerprint, err := gateway.Fingerprint(b.key.Public())
 	ts.Check(err)
 	ts.Setenv("KEY", fingerprint)
 	return b
 }
 
-// announceCmd: "announce CODE" is a board that shows a code; $KEY is its key's
-// fingerprint.
-func announceCmd(ts *testscript.TestScript, _ bool, args []string) { announce(ts, args[0]) }
+// announceCmd: "announce CODE [MAKER]" is a board that shows a code, with a TPM of
+// that maker; $KEY is its key's fingerprint. With "!" it has to be refused, and
+// $REFUSAL says why.
+func announceCmd(ts *testscript.TestScript, neg bool, args []string) { announce(ts, neg, args) }
 
-// provisionCmd: "provision CODE" is a board that gets its certificate, after the
-// operator's tool has claimed it; $MACHINE is its id.
+// provisionCmd: "provision CODE [MAKER]" is a board that gets its certificate, in
+// machine.pem, after the operator's tool has claimed it; $MACHINE is its id.
 func provisionCmd(ts *testscript.TestScript, _ bool, args []string) {
-	b := announce(ts, args[0])
+	b := announce(ts, false, args)
 	ts.Check(ts.Exec("mecha-gateway", "claim", "--yes", "--data", ts.MkAbs("data"), "--server", ts.Getenv("URL"),
 		"--ca-file", ts.MkAbs("data/root.pem"), args[0]))
 	m, err := b.client.FindManifest(context.Background(), args[0], b.session.DeviceCode)
 	ts.Check(err)
-	_, err = b.client.Sign(context.Background(), gateway.SignRequest{
-		CSR: b.csr(ts, m.MachineID), MachineID: m.MachineID, Type: gateway.Provision, Token: m.Token,
-	})
+	r := gateway.SignRequest{CSR: b.csr(ts, m.MachineID), MachineID: m.MachineID, Type: gateway.Provision, Token: m.Token}
+	if b.tpm != nil {
+		csr, err := gateway.ParseCSR(r.CSR)
+		ts.Check(err)
+		e, err := b.tpm.Prove(context.Background(), *m.Challenge, csr.Raw)
+		ts.Check(err)
+		r.Evidence = &e
+	}
+	issued, err := b.client.Sign(context.Background(), r)
 	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs("machine.pem"), []byte(issued.Cert), 0o600))
 	ts.Setenv("MACHINE", m.MachineID)
 }
 

@@ -17,6 +17,7 @@ import (
 
 	"github.com/mecha-org/mecha-agent/cmd/internal/cli"
 	"github.com/mecha-org/mecha-agent/gateway"
+	"github.com/mecha-org/mecha-agent/gateway/attest"
 	"github.com/mecha-org/mecha-agent/gateway/ca"
 	"github.com/mecha-org/mecha-agent/gateway/server"
 	"github.com/mecha-org/mecha-agent/gateway/store/sqlite"
@@ -113,7 +114,11 @@ func (a *app) serve(ctx context.Context, s settings.Gateway, ready string) (err 
 		}
 	}()
 
-	srv, err := server.New(serverConfig(s, db, authority, log))
+	roots, err := makersRoots(s.Attestation, log)
+	if err != nil {
+		return err
+	}
+	srv, err := server.New(serverConfig(s, db, authority, roots, log))
 	if err != nil {
 		return err
 	}
@@ -144,11 +149,28 @@ func (a *app) serve(ctx context.Context, s settings.Gateway, ready string) (err 
 	return nil
 }
 
-func serverConfig(s settings.Gateway, db *sqlite.Store, authority ca.Authority, log *slog.Logger) server.Config {
+// makersRoots reads the TPM makers' roots; nil when no folder is named.
+func makersRoots(s settings.GatewayAttestation, log *slog.Logger) (*attest.Roots, error) {
+	if s.Roots == "" || s.Policy == string(server.Off) {
+		return nil, nil
+	}
+	roots, skipped, err := attest.LoadRoots(os.DirFS(s.Roots))
+	for _, file := range skipped {
+		log.Warn("no certificate of a TPM maker", "file", file, "folder", s.Roots)
+	}
+	if err != nil {
+		return nil, cli.Fail(cli.ExitFailure, fmt.Errorf("attestation.roots %s: %w", s.Roots, err), gateway.HintOf(err))
+	}
+	log.Info("trusting TPM makers", "roots", roots.Len(), "folder", s.Roots)
+	return roots, nil
+}
+
+func serverConfig(s settings.Gateway, db *sqlite.Store, authority ca.Authority, roots *attest.Roots, log *slog.Logger) server.Config {
 	return server.Config{
 		Store: db, CA: authority, Log: log, Now: time.Now, URL: s.URL,
 		CodeLife: s.Codes.Life, Exchange: s.Codes.Exchange, Interval: s.Codes.Interval, Unannounced: s.Codes.Unannounced,
-		Limits: server.Limits(s.Limits),
+		Attestation: server.Attestation{Policy: server.Policy(s.Attestation.Policy), Roots: roots},
+		Limits:      server.Limits(s.Limits),
 	}
 }
 

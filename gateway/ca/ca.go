@@ -9,15 +9,23 @@ import (
 	"context"
 	"crypto/x509"
 	"time"
+
+	"github.com/mecha-org/mecha-agent/gateway"
 )
+
+// Machine is whom a certificate is for.
+type Machine struct {
+	ID          string
+	Attestation gateway.Attestation // becomes a certificate policy, see gateway.Attestation.PolicyOID; empty: none
+}
 
 // Authority signs machine certificates. Implementations are safe for
 // concurrent use.
 type Authority interface {
-	// Sign issues a certificate for the CSR's key with machineID as common name
-	// and URI SAN, whatever else the CSR asks for. The CSR has been checked by
+	// Sign issues a certificate for the CSR's key with the machine's id as common
+	// name and URI SAN, whatever else the CSR asks for. The CSR has been checked by
 	// gateway.ParseCSR.
-	Sign(ctx context.Context, csr *x509.CertificateRequest, machineID string, now time.Time) (*x509.Certificate, error)
+	Sign(ctx context.Context, csr *x509.CertificateRequest, m Machine, now time.Time) (*x509.Certificate, error)
 	// Chain returns the intermediates, the issuer of machine certificates first,
 	// and the root.
 	Chain() (intermediates []*x509.Certificate, root *x509.Certificate)

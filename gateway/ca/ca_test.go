@@ -63,7 +63,7 @@ func csrFor(t testing.TB, key crypto.Signer) *x509.CertificateRequest {
 
 func sign(t testing.TB, l *Local, csr *x509.CertificateRequest, id string, at time.Time) *x509.Certificate {
 	t.Helper()
-	cert, err := l.Sign(t.Context(), csr, id, at)
+	cert, err := l.Sign(t.Context(), csr, Machine{ID: id}, at)
 	if err != nil {
 		t.Fatal(err)
 	}

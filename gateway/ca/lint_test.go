@@ -10,6 +10,8 @@ import (
 	zx509 "github.com/zmap/zcrypto/x509"
 	"github.com/zmap/zlint/v3"
 	"github.com/zmap/zlint/v3/lint"
+
+	"github.com/mecha-org/mecha-agent/gateway"
 )
 
 // The errors that remain with every source of zlint at work. They are rules for
@@ -56,6 +58,13 @@ func TestLintCertificates(t *testing.T) {
 		"intermediate":  l.intermediate.Raw,
 		"machine P-256": sign(t, l, newCSR(t, elliptic.P256()), "m_1:2.3-x", now).Raw,
 		"machine P-384": sign(t, l, newCSR(t, elliptic.P384()), "0193a2b4-aaaa-7bbb-8ccc-0123456789ab", now).Raw,
+	}
+	for _, a := range []gateway.Attestation{gateway.TPMProven, gateway.TPMUnproven, gateway.SoftwareKey} {
+		attested, err := l.Sign(t.Context(), newCSR(t, elliptic.P256()), Machine{"m", a}, now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		certs["machine, "+string(a)] = attested.Raw
 	}
 	for name, names := range map[string][]string{
 		"server, public": {"gateway.example.com", "*.example.org"}, "server, private": {"localhost", "127.0.0.1"},

@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/mecha-org/mecha-agent/gateway"
 )
 
 // openssl runs the real one in dir. It is a requirement of the tests.
@@ -107,5 +109,32 @@ func TestOpenSSL(t *testing.T) {
 	}
 	if new(big.Int).Rsh(p256.SerialNumber, 120).Sign() == 0 || len(p256.SerialNumber.Bytes()) != 16 {
 		t.Errorf("serial %x is not of 16 octets", p256.SerialNumber)
+	}
+}
+
+// TestOpenSSLPolicy: who relies on a certificate asks openssl for the policy that
+// stands for "tpm-proven", and gets no other.
+func TestOpenSSLPolicy(t *testing.T) {
+	l, dir := newCA(t), t.TempDir()
+	writePEM(t, dir, "root.pem", pemCert, l.root.Raw)
+	writePEM(t, dir, "bundle.pem", pemCert, l.intermediate.Raw)
+	oid, ok := gateway.TPMProven.PolicyOID()
+	if !ok {
+		t.Fatal("no policy stands for tpm-proven")
+	}
+	for _, a := range []gateway.Attestation{"", gateway.TPMProven, gateway.TPMUnproven, gateway.SoftwareKey} {
+		cert, err := l.Sign(t.Context(), newCSR(t, elliptic.P256()), Machine{"m", a}, now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		writePEM(t, dir, "m.pem", pemCert, cert.Raw)
+		base := []string{"verify", "-x509_strict", "-CAfile", "root.pem", "-untrusted", "bundle.pem", "-attime", fmt.Sprint(now.Unix())}
+		if out, err := openssl(t, dir, append(base, "m.pem")...); err != nil {
+			t.Errorf("%q: %v\n%s", a, err, out)
+		}
+		out, err := openssl(t, dir, append(base, "-explicit_policy", "-policy", oid.String(), "m.pem")...)
+		if (err == nil) != (a == gateway.TPMProven) {
+			t.Errorf("%q asked for as tpm-proven: %v\n%s", a, err, out)
+		}
 	}
 }

@@ -24,19 +24,19 @@ const crlLife = 7 * 24 * time.Hour
 // stores it sees to it that it is the only one. The error wraps ErrPolicy for a
 // machine id other than 1 to 64 of A-Z a-z 0-9 . _ : - and for a key that
 // gateway.CheckKey refuses, ErrEnded when the intermediate's time is over.
-func (l *Local) Sign(ctx context.Context, csr *x509.CertificateRequest, machineID string, now time.Time) (*x509.Certificate, error) {
-	cert, err := l.sign(ctx, csr, machineID, now)
+func (l *Local) Sign(ctx context.Context, csr *x509.CertificateRequest, m Machine, now time.Time) (*x509.Certificate, error) {
+	cert, err := l.sign(ctx, csr, m, now)
 	if err != nil {
 		return nil, fmt.Errorf("signing a machine certificate: %w", err)
 	}
 	return cert, nil
 }
 
-func (l *Local) sign(ctx context.Context, csr *x509.CertificateRequest, machineID string, now time.Time) (*x509.Certificate, error) {
+func (l *Local) sign(ctx context.Context, csr *x509.CertificateRequest, m Machine, now time.Time) (*x509.Certificate, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	if err := checkMachineID(machineID); err != nil {
+	if err := checkMachineID(m.ID); err != nil {
 		return nil, err
 	}
 	if csr == nil {
@@ -49,9 +49,14 @@ func (l *Local) sign(ctx context.Context, csr *x509.CertificateRequest, machineI
 	if err != nil {
 		return nil, err
 	}
-	template.Subject = pkix.Name{Organization: []string{l.options.Name}, CommonName: machineID}
-	template.URIs = []*url.URL{machineURI(machineID)}
+	template.Subject = pkix.Name{Organization: []string{l.options.Name}, CommonName: m.ID}
+	template.URIs = []*url.URL{machineURI(m.ID)}
 	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
+	if oid, ok := m.Attestation.PolicyOID(); ok {
+		template.Policies = []x509.OID{oid}
+	} else if m.Attestation != "" {
+		return nil, fmt.Errorf("%w: no certificate policy stands for the attestation %q", ErrPolicy, m.Attestation)
+	}
 	return l.create(template, csr.PublicKey)
 }
 

@@ -57,6 +57,23 @@ func TestProfile(t *testing.T) {
 	}
 }
 
+func TestAttestation(t *testing.T) {
+	l := newCA(t)
+	csr := newCSR(t, elliptic.P256())
+	for _, a := range []gateway.Attestation{"", gateway.TPMProven, gateway.TPMUnproven, gateway.SoftwareKey} {
+		cert, err := l.Sign(t.Context(), csr, Machine{"m", a}, now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := gateway.AttestationOf(cert); got != a {
+			t.Errorf("attestation %q, want %q", got, a)
+		}
+	}
+	if _, err := l.Sign(t.Context(), csr, Machine{"m", "hearsay"}, now); !errors.Is(err, ErrPolicy) {
+		t.Errorf("an attestation that is none: %v", err)
+	}
+}
+
 // TestBounds signs at both ends of the intermediate's life.
 func TestBounds(t *testing.T) {
 	l := newCA(t)
@@ -68,11 +85,11 @@ func TestBounds(t *testing.T) {
 	if cert := sign(t, l, csr, "m", end.Add(-time.Hour)); !cert.NotAfter.Equal(end) {
 		t.Errorf("ends %v, its issuer %v", cert.NotAfter, end)
 	}
-	_, err := l.Sign(t.Context(), csr, "m", end)
+	_, err := l.Sign(t.Context(), csr, Machine{ID: "m"}, end)
 	if !errors.Is(err, ErrEnded) || gateway.HintOf(err) == "" {
 		t.Errorf("at the issuer's end: %v", err)
 	}
-	if _, err := l.Sign(t.Context(), csr, "m", begin.Add(-time.Second)); err == nil {
+	if _, err := l.Sign(t.Context(), csr, Machine{ID: "m"}, begin.Add(-time.Second)); err == nil {
 		t.Error("signed before the issuer's time")
 	}
 }
@@ -109,13 +126,13 @@ func TestPolicy(t *testing.T) {
 			//lint:ignore SA1019 as above
 			Curve: elliptic.P256(), X: p521.X, Y: p521.Y}}, "m"},
 	} {
-		if _, err := l.Sign(t.Context(), c.csr, c.id, now); !errors.Is(err, ErrPolicy) {
+		if _, err := l.Sign(t.Context(), c.csr, Machine{ID: c.id}, now); !errors.Is(err, ErrPolicy) {
 			t.Errorf("%s: %v, want ErrPolicy", name, err)
 		}
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := l.Sign(ctx, good, "m", now); !errors.Is(err, context.Canceled) {
+	if _, err := l.Sign(ctx, good, Machine{ID: "m"}, now); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
 	}
 	if _, err := l.CRL(ctx, nil, now); !errors.Is(err, context.Canceled) {
@@ -130,7 +147,7 @@ func TestSignConcurrently(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range serials {
 		wg.Go(func() {
-			cert, err := l.Sign(t.Context(), csr, "m", now)
+			cert, err := l.Sign(t.Context(), csr, Machine{ID: "m"}, now)
 			if err != nil {
 				t.Error(err)
 				return
@@ -193,7 +210,7 @@ func BenchmarkSign(b *testing.B) {
 	b.ResetTimer()
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
-			if _, err := l.Sign(b.Context(), csr, "machine-1", now); err != nil {
+			if _, err := l.Sign(b.Context(), csr, Machine{ID: "machine-1"}, now); err != nil {
 				b.Error(err)
 				return
 			}

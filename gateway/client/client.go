@@ -199,6 +199,11 @@ func (p *peer) manifest(m gateway.Manifest) (gateway.Manifest, error) {
 			return gateway.Manifest{}, fmt.Errorf("its cert_sign_url: %w", err)
 		}
 	}
+	if m.Challenge != nil {
+		if err := m.Challenge.Check(); err != nil {
+			return gateway.Manifest{}, fmt.Errorf("its attestation: %w", err)
+		}
+	}
 	return m, nil
 }
 

@@ -241,6 +241,9 @@ func (g *rpc) Announce(ctx context.Context, a gateway.Announcement) (gateway.Ses
 		Vendor: a.Board.Vendor, Model: a.Board.Model, Serial: a.Board.Serial,
 		Soc: a.Board.SoC, Revision: a.Board.Revision, Architecture: a.Board.Architecture,
 	}}
+	if t := a.TPM; t != nil {
+		q.Attestation = &provisioningpb.TPMIdentity{EkCertificates: t.EKCertificates, EkPublic: t.EKPublic, AkPublic: t.AKPublic}
+	}
 	var r *provisioningpb.AnnounceResponse
 	err := g.call(ctx, stepAnnounce, []string{a.Code}, func(ctx context.Context, c provisioningpb.GatewayServiceClient, o ...grpc.CallOption) (err error) {
 		r, err = c.Announce(ctx, q, o...)
@@ -271,8 +274,12 @@ func (g *rpc) FindManifest(ctx context.Context, code string, deviceCode gateway.
 	if err != nil {
 		return gateway.Manifest{}, err
 	}
-	m, err := g.manifest(gateway.Manifest{MachineID: r.GetMachineId(), CertSignURL: r.GetCertSignUrl(),
-		CertValidUpto: r.GetCertValidUpto(), Token: gateway.Secret(r.GetToken())})
+	answer := gateway.Manifest{MachineID: r.GetMachineId(), CertSignURL: r.GetCertSignUrl(),
+		CertValidUpto: r.GetCertValidUpto(), Token: gateway.Secret(r.GetToken())}
+	if c := r.GetAttestation(); c != nil {
+		answer.Challenge = &gateway.Challenge{Nonce: c.GetNonce(), Credential: c.GetCredential(), Secret: c.GetSecret()}
+	}
+	m, err := g.manifest(answer)
 	if err != nil {
 		return gateway.Manifest{}, badAnswer(stepFind, err)
 	}
@@ -282,6 +289,9 @@ func (g *rpc) FindManifest(ctx context.Context, code string, deviceCode gateway.
 func (g *rpc) Sign(ctx context.Context, s gateway.SignRequest) (gateway.Issued, error) {
 	q := &provisioningpb.SignCertificateRequest{Csr: s.CSR, MachineId: s.MachineID,
 		RequestType: string(s.Type), Token: s.Token.Reveal()}
+	if e := s.Evidence; e != nil {
+		q.Attestation = &provisioningpb.Evidence{KeyPublic: e.KeyPublic, Attest: e.Attest, Signature: e.Signature, Activated: e.Activated}
+	}
 	var r *provisioningpb.SignCertificateResponse
 	err := g.call(ctx, stepSign, []string{s.Token.Reveal()}, func(ctx context.Context, c provisioningpb.GatewayServiceClient, o ...grpc.CallOption) (err error) {
 		r, err = c.SignCertificate(ctx, q, o...)

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/mecha-org/mecha-agent/gateway"
+	"github.com/mecha-org/mecha-agent/gateway/attest"
 )
 
 // Step is a device's route; faults and records go by it.
@@ -42,6 +43,8 @@ type Gateway struct {
 	interval time.Duration
 	tls      bool
 	original bool
+	required bool
+	makers   *attest.Roots
 	done     chan struct{}
 	closing  sync.Once
 
@@ -50,6 +53,7 @@ type Gateway struct {
 	requests []Request
 	codes    map[string]*code
 	machines int
+	attested map[string]gateway.Attestation
 }
 
 // code is an announced code, or with the original cloud a claimed one.
@@ -59,6 +63,7 @@ type code struct {
 	expires   time.Time
 	machineID string // empty: not claimed
 	token     gateway.Secret
+	tpm       *tpm // nil: none was announced
 }
 
 // Request is what the gateway was asked.
@@ -93,7 +98,8 @@ func Codes(life, interval time.Duration) Option {
 func New(t testing.TB, opts ...Option) *Gateway {
 	t.Helper()
 	g := &Gateway{t: t, now: time.Now, life: 5 * time.Minute, interval: time.Second,
-		done: make(chan struct{}), faults: map[Step][]Fault{}, codes: map[string]*code{}}
+		done: make(chan struct{}), faults: map[Step][]Fault{}, codes: map[string]*code{},
+		attested: map[string]gateway.Attestation{}}
 	for _, o := range opts {
 		o(g)
 	}
@@ -276,6 +282,9 @@ func (g *Gateway) announce(a gateway.Announcement) (any, error) {
 		return nil, fail(gateway.Taken, "the code is in use")
 	}
 	c := &code{device: gateway.NewSecret(), key: key, expires: now.Add(g.life)}
+	if c.tpm, err = g.identify(a.TPM); err != nil {
+		return nil, err
+	}
 	g.codes[a.Code] = c
 	return gateway.NewSessionPayload(gateway.Session{
 		DeviceCode: c.device, Expires: c.expires, Interval: g.interval,
@@ -284,7 +293,7 @@ func (g *Gateway) announce(a gateway.Announcement) (any, error) {
 	}, now), nil
 }
 
-func (g *Gateway) find(text, authorization string) (any, error) {
+func (g *Gateway) find(text, authorization string) (_ any, err error) {
 	c := g.codes[text]
 	switch {
 	case c == nil || !g.now().Before(c.expires):
@@ -299,6 +308,9 @@ func (g *Gateway) find(text, authorization string) (any, error) {
 	if !g.original {
 		c.token = gateway.NewSecret()
 		m.Token = c.token
+		if m.Challenge, err = c.tpm.challenge(); err != nil {
+			return nil, err
+		}
 	}
 	return gateway.NewManifestPayload(m), nil
 }
@@ -328,6 +340,10 @@ func (g *Gateway) sign(r gateway.SignRequest, issue issue) (any, error) {
 	case csr.Subject.CommonName != r.MachineID:
 		return nil, fail(gateway.BadRequest, "the common name is not the machine id")
 	}
+	attestation, err := g.prove(c.tpm, csr, r.Evidence)
+	if err != nil {
+		return nil, err
+	}
 	if issue == nil {
 		issue = (*CA).Machine
 	}
@@ -335,7 +351,7 @@ func (g *Gateway) sign(r gateway.SignRequest, issue issue) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.token = ""
+	c.token, g.attested[r.MachineID] = "", attestation
 	return gateway.NewIssuedPayload(issued), nil
 }
 

@@ -399,14 +399,14 @@ type gate struct {
 	entered, open chan struct{}
 }
 
-func (g *gate) Sign(ctx context.Context, csr *x509.CertificateRequest, id string, now time.Time) (*x509.Certificate, error) {
+func (g *gate) Sign(ctx context.Context, csr *x509.CertificateRequest, m ca.Machine, now time.Time) (*x509.Certificate, error) {
 	close(g.entered)
 	select {
 	case <-g.open:
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	return g.Authority.Sign(ctx, csr, id, now)
+	return g.Authority.Sign(ctx, csr, m, now)
 }
 
 func gated(g *gate) func(*Config) {

@@ -23,7 +23,7 @@ func (d *grpcDoor) Ping(ctx context.Context, _ *pb.PingRequest) (*pb.PingRespons
 func (d *grpcDoor) Announce(ctx context.Context, r *pb.AnnounceRequest) (*pb.AnnounceResponse, error) {
 	now := d.now()
 	s, err := d.service.Announce(ctx, d.caller(ctx), gateway.Announcement{
-		Code: r.GetCode(), CSR: r.GetCsr(), Board: boardFrom(r.GetBoard()),
+		Code: r.GetCode(), CSR: r.GetCsr(), Board: boardFrom(r.GetBoard()), TPM: identityFrom(r.GetAttestation()),
 	})
 	if err != nil {
 		return nil, err
@@ -47,6 +47,7 @@ func (d *grpcDoor) FindManifest(ctx context.Context, r *pb.FindManifestRequest) 
 	}
 	return &pb.FindManifestResponse{
 		MachineId: m.MachineID, CertSignUrl: m.CertSignURL, CertValidUpto: m.CertValidUpto, Token: m.Token.Reveal(),
+		Attestation: challengeTo(m.Challenge),
 	}, nil
 }
 
@@ -55,6 +56,7 @@ func (d *grpcDoor) SignCertificate(ctx context.Context, r *pb.SignCertificateReq
 	i, err := d.service.Sign(ctx, d.caller(ctx), gateway.SignRequest{
 		CSR: r.GetCsr(), MachineID: r.GetMachineId(),
 		Type: gateway.RequestType(r.GetRequestType()), Token: gateway.Secret(r.GetToken()),
+		Evidence: evidenceFrom(r.GetAttestation()),
 	})
 	if err != nil {
 		return nil, err
@@ -70,6 +72,7 @@ func (d *grpcDoor) FindRequest(ctx context.Context, r *pb.FindRequestRequest) (*
 	}
 	return &pb.FindRequestResponse{
 		Board: boardTo(p.Board), KeyFingerprint: p.KeyFingerprint, Expires: timestamp(p.Expires),
+		Attestation: string(p.Attestation), Tpm: tpmTo(p.TPM),
 	}, nil
 }
 
@@ -108,6 +111,8 @@ func (d *grpcDoor) ListMachines(ctx context.Context, r *pb.ListMachinesRequest) 
 			CertificateExpires: timestamp(m.CertificateExpires),
 			CertificateSerial:  m.CertificateSerial,
 			Revoked:            timestamp(m.Revoked),
+			Attestation:        string(m.Attestation),
+			Tpm:                tpmTo(m.TPM),
 		})
 	}
 	return answer, nil
@@ -150,4 +155,32 @@ func boardTo(b gateway.Board) *pb.Board {
 		Vendor: b.Vendor, Model: b.Model, Serial: b.Serial,
 		Soc: b.SoC, Revision: b.Revision, Architecture: b.Architecture,
 	}
+}
+
+func identityFrom(i *pb.TPMIdentity) *gateway.TPMIdentity {
+	if i == nil {
+		return nil
+	}
+	return &gateway.TPMIdentity{EKCertificates: i.GetEkCertificates(), EKPublic: i.GetEkPublic(), AKPublic: i.GetAkPublic()}
+}
+
+func challengeTo(c *gateway.Challenge) *pb.Challenge {
+	if c == nil {
+		return nil
+	}
+	return &pb.Challenge{Nonce: c.Nonce, Credential: c.Credential, Secret: c.Secret}
+}
+
+func evidenceFrom(e *pb.Evidence) *gateway.Evidence {
+	if e == nil {
+		return nil
+	}
+	return &gateway.Evidence{KeyPublic: e.GetKeyPublic(), Attest: e.GetAttest(), Signature: e.GetSignature(), Activated: e.GetActivated()}
+}
+
+func tpmTo(t gateway.TPM) *pb.TPM {
+	if t == (gateway.TPM{}) {
+		return nil
+	}
+	return &pb.TPM{EkFingerprint: t.EKFingerprint, EkSerial: t.EKSerial, Maker: t.Maker, Reason: t.Reason}
 }

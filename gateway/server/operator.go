@@ -49,7 +49,8 @@ func (s *Service) FindRequest(ctx context.Context, c Caller, code string) (gatew
 	if !req.Claimed.IsZero() {
 		return gateway.PendingRequest{}, claimedAlready(by, req)
 	}
-	return gateway.PendingRequest{Board: req.Board, KeyFingerprint: req.KeyFingerprint, Expires: req.Expires}, nil
+	return gateway.PendingRequest{Board: req.Board, KeyFingerprint: req.KeyFingerprint, Expires: req.Expires,
+		Attestation: s.expected(req), TPM: req.TPM}, nil
 }
 
 // ClaimRequest says yes to the machine that announced the code; to none but the

@@ -36,6 +36,7 @@ type Config struct {
 	// Unannounced serves agents of the original, which announce nothing and
 	// prove nothing: whoever signs first with the machine's id gets it.
 	Unannounced bool
+	Attestation Attestation
 	Limits      Limits
 }
 
@@ -98,6 +99,9 @@ func New(c Config) (*Server, error) {
 	}
 	if c.Now == nil {
 		c.Now = time.Now
+	}
+	if err := c.Attestation.check(c.Unannounced); err != nil {
+		return nil, fmt.Errorf("gateway server: %w", err)
 	}
 	c.URL = strings.TrimRight(c.URL, "/")
 	setDefault(&c.CodeLife, 5*time.Minute)

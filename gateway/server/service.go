@@ -109,21 +109,25 @@ func (s *Service) Announce(ctx context.Context, _ Caller, a gateway.Announcement
 	}
 	now := s.now()
 	deviceCode := gateway.NewSecret()
-	id, err := s.store.AddRequest(ctx, store.Request{
+	req := store.Request{
 		Code:           code,
 		DeviceCode:     hash(deviceCode),
 		KeyFingerprint: fingerprint,
 		Board:          a.Board,
 		Created:        now,
 		Expires:        now.Add(s.config.CodeLife),
-	})
+	}
+	if err := s.identify(ctx, a.TPM, &req); err != nil {
+		return gateway.Session{}, err
+	}
+	id, err := s.store.AddRequest(ctx, req)
 	switch {
 	case errors.Is(err, store.ErrTaken):
 		return gateway.Session{}, fail(gateway.Taken, "the code is in use: make another")
 	case err != nil:
 		return gateway.Session{}, fmt.Errorf("storing the announced code: %w", err)
 	}
-	s.log.InfoContext(ctx, "code announced", "request", id, "key", fingerprint, "model", a.Board.Model)
+	s.log.InfoContext(ctx, "code announced", "request", id, "key", fingerprint, "model", a.Board.Model, "attestation", s.expected(req))
 	return gateway.Session{
 		Code:                    code,
 		DeviceCode:              deviceCode,
@@ -164,7 +168,8 @@ func checkText(s string, most int) error {
 }
 
 // FindManifest tells whether the code was claimed, and gives a new one-time
-// token when it was; a former token is void. A wrong device code is answered as
+// token when it was, and a challenge to a TPM that was announced; former ones are
+// void. A wrong device code is answered as
 // an unknown code is, and counts as one. No device code at all is a guess only
 // where unannounced codes are served; elsewhere it cannot hit.
 func (s *Service) FindManifest(ctx context.Context, c Caller, code string, deviceCode gateway.Secret) (gateway.Manifest, error) {
@@ -217,7 +222,11 @@ func (s *Service) FindManifest(ctx context.Context, c Caller, code string, devic
 		return m, nil
 	}
 	m.Token = newToken(req.ID)
-	err = s.store.SetToken(ctx, req.ID, hash(m.Token), now, req.Expires)
+	token := store.Token{Hash: hash(m.Token), Expires: req.Expires}
+	if m.Challenge, token.Challenge, err = s.challenge(req); err != nil {
+		return gateway.Manifest{}, err
+	}
+	err = s.store.SetToken(ctx, req.ID, token, now)
 	switch {
 	case errors.Is(err, store.ErrExpired), errors.Is(err, store.ErrNotFound):
 		return gateway.Manifest{}, unknownCode()

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/mecha-org/mecha-agent/gateway"
+	"github.com/mecha-org/mecha-agent/gateway/ca"
 	"github.com/mecha-org/mecha-agent/gateway/store"
 )
 
@@ -57,7 +58,11 @@ func (s *Service) Sign(ctx context.Context, c Caller, r gateway.SignRequest) (ga
 	if err != nil {
 		return gateway.Issued{}, err
 	}
-	return s.issue(ctx, r.Token, csr, fingerprint)
+	attestation, tpm, err := s.attested(req, csr, r.Evidence)
+	if err != nil {
+		return gateway.Issued{}, err
+	}
+	return s.issue(ctx, r.Token, csr, store.Certificate{KeyFingerprint: fingerprint, Attestation: attestation, TPM: tpm})
 }
 
 // requestByToken returns the request of a token that may still be used. Only a
@@ -125,9 +130,10 @@ func checkBinding(req store.Request, r gateway.SignRequest, key string) (*x509.C
 	return csr, fingerprint, nil
 }
 
-// issue uses the token up, then signs and records. From there on nothing that
-// the caller does stops it: a used token without a certificate helps nobody.
-func (s *Service) issue(ctx context.Context, token gateway.Secret, csr *x509.CertificateRequest, fingerprint string) (gateway.Issued, error) {
+// issue uses the token up, then signs and records: want has the key and what was
+// proven of it. From there on nothing that the caller does stops it: a used token
+// without a certificate helps nobody.
+func (s *Service) issue(ctx context.Context, token gateway.Secret, csr *x509.CertificateRequest, want store.Certificate) (gateway.Issued, error) {
 	now := s.now()
 	req, err := s.store.UseToken(ctx, hash(token), now)
 	if err != nil {
@@ -135,22 +141,17 @@ func (s *Service) issue(ctx context.Context, token gateway.Secret, csr *x509.Cer
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), issueTimeout)
 	defer cancel()
-	if recorded, ok, err := s.recorded(ctx, req, fingerprint); err != nil || ok {
+	if recorded, ok, err := s.recorded(ctx, req, want.KeyFingerprint); err != nil || ok {
 		return recorded, err
 	}
-	cert, err := s.ca.Sign(ctx, csr, req.MachineID, now)
+	cert, err := s.ca.Sign(ctx, csr, ca.Machine{ID: req.MachineID, Attestation: want.Attestation}, now)
 	if err != nil {
 		return gateway.Issued{}, fmt.Errorf("signing the certificate: %w", err)
 	}
 	text := certPEM(cert)
-	err = s.store.AddCertificate(ctx, req.ID, store.Certificate{
-		Serial:         hex.EncodeToString(cert.SerialNumber.Bytes()),
-		MachineID:      req.MachineID,
-		KeyFingerprint: fingerprint,
-		NotBefore:      cert.NotBefore,
-		NotAfter:       cert.NotAfter,
-		PEM:            text,
-	})
+	want.Serial, want.MachineID, want.PEM = hex.EncodeToString(cert.SerialNumber.Bytes()), req.MachineID, text
+	want.NotBefore, want.NotAfter = cert.NotBefore, cert.NotAfter
+	err = s.store.AddCertificate(ctx, req.ID, want)
 	switch {
 	case errors.Is(err, store.ErrRevoked): // while it was being signed
 		return gateway.Issued{}, tokenError(err)
@@ -158,7 +159,7 @@ func (s *Service) issue(ctx context.Context, token gateway.Secret, csr *x509.Cer
 		return gateway.Issued{}, fmt.Errorf("recording the certificate: %w", err)
 	}
 	s.log.InfoContext(ctx, "certificate issued", "request", req.ID, "machine", req.MachineID,
-		"serial", hex.EncodeToString(cert.SerialNumber.Bytes()), "until", cert.NotAfter)
+		"serial", want.Serial, "until", cert.NotAfter, "attestation", want.Attestation, "ek", want.TPM.EKFingerprint)
 	return s.issued(text), nil
 }
 
@@ -214,8 +215,12 @@ func (s *Service) signUnannounced(ctx context.Context, c Caller, r gateway.SignR
 	// A token of our own, so that revocation and expiry are checked in the store
 	// as for any other machine.
 	token := newToken(req.ID)
-	if err := s.store.SetToken(ctx, req.ID, hash(token), s.now(), req.Expires); err != nil {
+	if err := s.store.SetToken(ctx, req.ID, store.Token{Hash: hash(token), Expires: req.Expires}, s.now()); err != nil {
 		return gateway.Issued{}, tokenError(err)
 	}
-	return s.issue(ctx, token, csr, fingerprint)
+	attestation, tpm, err := s.attested(req, csr, r.Evidence)
+	if err != nil {
+		return gateway.Issued{}, err
+	}
+	return s.issue(ctx, token, csr, store.Certificate{KeyFingerprint: fingerprint, Attestation: attestation, TPM: tpm})
 }

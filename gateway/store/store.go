@@ -45,11 +45,28 @@ type Request struct {
 	ClaimedBy string    // id of the API key
 	MachineID string
 
+	TPM                gateway.TPM // as announced
+	EKPublic, AKPublic string      // TPMT_PUBLIC, bytes; empty: there is no TPM that evidence could come from
+
 	Token        Hash // zero: none was handed out
 	TokenExpires time.Time
 	TokenUsed    time.Time
+	Challenge    Challenge // that went out with the token
 
 	CertificateSerial string // hex; empty: none was issued yet
+}
+
+// Challenge is what evidence has to be for. The zero Challenge is none.
+type Challenge struct {
+	Nonce  [32]byte
+	Secret Hash // of what the credential holds
+}
+
+// Token is a one-time token that is handed out, with the challenge beside it.
+type Token struct {
+	Hash      Hash // zero: none
+	Expires   time.Time
+	Challenge Challenge
 }
 
 // Certificate is an issued certificate.
@@ -60,6 +77,8 @@ type Certificate struct {
 	NotBefore      time.Time
 	NotAfter       time.Time
 	PEM            string
+	Attestation    gateway.Attestation
+	TPM            gateway.TPM
 	Revoked        time.Time // zero: not revoked
 }
 
@@ -79,7 +98,8 @@ type Store interface {
 	// another request with that code has not expired at r.Created, or has the
 	// key of another and expired less than Reserved before. Else an expired one
 	// gives up its code to the new one. Of r it takes what a device announces:
-	// Code, DeviceCode, KeyFingerprint, Board, Created and Expires.
+	// Code, DeviceCode, KeyFingerprint, Board, TPM, EKPublic, AKPublic, Created and
+	// Expires.
 	AddRequest(ctx context.Context, r Request) (int64, error)
 	// RequestByCode returns ErrNotFound for a code that nobody announced and
 	// ErrExpired for one whose time is over at now.
@@ -94,10 +114,10 @@ type Store interface {
 	// without a key gets a new one always. ErrNotFound, ErrExpired, ErrClaimed.
 	// Expires becomes until.
 	Claim(ctx context.Context, code, fingerprint, newID, by string, now, until time.Time) (Request, error)
-	// SetToken replaces the request's one-time token; a former one is void. The
-	// zero Hash takes it away. ErrNotFound also for a request that nobody
-	// claimed, ErrExpired once the exchange is over, ErrRevoked.
-	SetToken(ctx context.Context, id int64, token Hash, now, expires time.Time) error
+	// SetToken replaces the request's one-time token and challenge; former ones are
+	// void. The zero Hash takes the token away. ErrNotFound also for a request that
+	// nobody claimed, ErrExpired once the exchange is over, ErrRevoked.
+	SetToken(ctx context.Context, id int64, t Token, now time.Time) error
 	// UseToken marks the token as used and returns its request: exactly one of
 	// many concurrent calls succeeds. ErrNotFound for a token that was never
 	// handed out or is void, ErrUsed, ErrExpired when the token's time or the

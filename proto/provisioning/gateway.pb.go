@@ -109,19 +109,294 @@ func (x *Board) GetArchitecture() string {
 	return ""
 }
 
+// TPMIdentity is what a TPM says of itself. Encodings are those of the TPM 2.0
+// Library, part 2.
+type TPMIdentity struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// X.509 DER, the endorsement key's first; none when the TPM has none.
+	EkCertificates [][]byte `protobuf:"bytes,1,rep,name=ek_certificates,json=ekCertificates,proto3" json:"ek_certificates,omitempty"`
+	// TPMT_PUBLIC of the endorsement key.
+	EkPublic []byte `protobuf:"bytes,2,opt,name=ek_public,json=ekPublic,proto3" json:"ek_public,omitempty"`
+	// TPMT_PUBLIC of the attestation key.
+	AkPublic      []byte `protobuf:"bytes,3,opt,name=ak_public,json=akPublic,proto3" json:"ak_public,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TPMIdentity) Reset() {
+	*x = TPMIdentity{}
+	mi := &file_provisioning_gateway_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TPMIdentity) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TPMIdentity) ProtoMessage() {}
+
+func (x *TPMIdentity) ProtoReflect() protoreflect.Message {
+	mi := &file_provisioning_gateway_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TPMIdentity.ProtoReflect.Descriptor instead.
+func (*TPMIdentity) Descriptor() ([]byte, []int) {
+	return file_provisioning_gateway_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *TPMIdentity) GetEkCertificates() [][]byte {
+	if x != nil {
+		return x.EkCertificates
+	}
+	return nil
+}
+
+func (x *TPMIdentity) GetEkPublic() []byte {
+	if x != nil {
+		return x.EkPublic
+	}
+	return nil
+}
+
+func (x *TPMIdentity) GetAkPublic() []byte {
+	if x != nil {
+		return x.AkPublic
+	}
+	return nil
+}
+
+// Challenge is what the gateway wants evidence for.
+type Challenge struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Nonce []byte                 `protobuf:"bytes,1,opt,name=nonce,proto3" json:"nonce,omitempty"`
+	// TPM2B_ID_OBJECT and TPM2B_ENCRYPTED_SECRET for TPM2_ActivateCredential.
+	Credential    []byte `protobuf:"bytes,2,opt,name=credential,proto3" json:"credential,omitempty"`
+	Secret        []byte `protobuf:"bytes,3,opt,name=secret,proto3" json:"secret,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Challenge) Reset() {
+	*x = Challenge{}
+	mi := &file_provisioning_gateway_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Challenge) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Challenge) ProtoMessage() {}
+
+func (x *Challenge) ProtoReflect() protoreflect.Message {
+	mi := &file_provisioning_gateway_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Challenge.ProtoReflect.Descriptor instead.
+func (*Challenge) Descriptor() ([]byte, []int) {
+	return file_provisioning_gateway_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Challenge) GetNonce() []byte {
+	if x != nil {
+		return x.Nonce
+	}
+	return nil
+}
+
+func (x *Challenge) GetCredential() []byte {
+	if x != nil {
+		return x.Credential
+	}
+	return nil
+}
+
+func (x *Challenge) GetSecret() []byte {
+	if x != nil {
+		return x.Secret
+	}
+	return nil
+}
+
+// Evidence answers a Challenge.
+type Evidence struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// TPMT_PUBLIC of the device key.
+	KeyPublic []byte `protobuf:"bytes,1,opt,name=key_public,json=keyPublic,proto3" json:"key_public,omitempty"`
+	// TPMS_ATTEST of TPM2_Certify, qualifying data SHA-256(nonce || DER of the CSR).
+	Attest []byte `protobuf:"bytes,2,opt,name=attest,proto3" json:"attest,omitempty"`
+	// TPMT_SIGNATURE over it, by the attestation key.
+	Signature []byte `protobuf:"bytes,3,opt,name=signature,proto3" json:"signature,omitempty"`
+	// What TPM2_ActivateCredential gave.
+	Activated     []byte `protobuf:"bytes,4,opt,name=activated,proto3" json:"activated,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Evidence) Reset() {
+	*x = Evidence{}
+	mi := &file_provisioning_gateway_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Evidence) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Evidence) ProtoMessage() {}
+
+func (x *Evidence) ProtoReflect() protoreflect.Message {
+	mi := &file_provisioning_gateway_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Evidence.ProtoReflect.Descriptor instead.
+func (*Evidence) Descriptor() ([]byte, []int) {
+	return file_provisioning_gateway_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Evidence) GetKeyPublic() []byte {
+	if x != nil {
+		return x.KeyPublic
+	}
+	return nil
+}
+
+func (x *Evidence) GetAttest() []byte {
+	if x != nil {
+		return x.Attest
+	}
+	return nil
+}
+
+func (x *Evidence) GetSignature() []byte {
+	if x != nil {
+		return x.Signature
+	}
+	return nil
+}
+
+func (x *Evidence) GetActivated() []byte {
+	if x != nil {
+		return x.Activated
+	}
+	return nil
+}
+
+// TPM is what the gateway knows of a machine's TPM.
+type TPM struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// SHA-256 of the endorsement key's SubjectPublicKeyInfo, lower-case hex.
+	EkFingerprint string `protobuf:"bytes,1,opt,name=ek_fingerprint,json=ekFingerprint,proto3" json:"ek_fingerprint,omitempty"`
+	// Serial of the EK certificate, hex.
+	EkSerial string `protobuf:"bytes,2,opt,name=ek_serial,json=ekSerial,proto3" json:"ek_serial,omitempty"`
+	// The trusted root that the EK certificate leads to; empty: none.
+	Maker string `protobuf:"bytes,3,opt,name=maker,proto3" json:"maker,omitempty"`
+	// Why it is not proven.
+	Reason        string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TPM) Reset() {
+	*x = TPM{}
+	mi := &file_provisioning_gateway_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TPM) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TPM) ProtoMessage() {}
+
+func (x *TPM) ProtoReflect() protoreflect.Message {
+	mi := &file_provisioning_gateway_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TPM.ProtoReflect.Descriptor instead.
+func (*TPM) Descriptor() ([]byte, []int) {
+	return file_provisioning_gateway_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *TPM) GetEkFingerprint() string {
+	if x != nil {
+		return x.EkFingerprint
+	}
+	return ""
+}
+
+func (x *TPM) GetEkSerial() string {
+	if x != nil {
+		return x.EkSerial
+	}
+	return ""
+}
+
+func (x *TPM) GetMaker() string {
+	if x != nil {
+		return x.Maker
+	}
+	return ""
+}
+
+func (x *TPM) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
 type AnnounceRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Code  string                 `protobuf:"bytes,1,opt,name=code,proto3" json:"code,omitempty"`
 	// PKCS#10 (RFC 2986) in PEM, self-signed by the device key.
-	Csr           string `protobuf:"bytes,2,opt,name=csr,proto3" json:"csr,omitempty"`
-	Board         *Board `protobuf:"bytes,3,opt,name=board,proto3" json:"board,omitempty"`
+	Csr   string `protobuf:"bytes,2,opt,name=csr,proto3" json:"csr,omitempty"`
+	Board *Board `protobuf:"bytes,3,opt,name=board,proto3" json:"board,omitempty"`
+	// Unset: the key is in no TPM.
+	Attestation   *TPMIdentity `protobuf:"bytes,4,opt,name=attestation,proto3" json:"attestation,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *AnnounceRequest) Reset() {
 	*x = AnnounceRequest{}
-	mi := &file_provisioning_gateway_proto_msgTypes[1]
+	mi := &file_provisioning_gateway_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -133,7 +408,7 @@ func (x *AnnounceRequest) String() string {
 func (*AnnounceRequest) ProtoMessage() {}
 
 func (x *AnnounceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_provisioning_gateway_proto_msgTypes[1]
+	mi := &file_provisioning_gateway_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -146,7 +421,7 @@ func (x *AnnounceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AnnounceRequest.ProtoReflect.Descriptor instead.
 func (*AnnounceRequest) Descriptor() ([]byte, []int) {
-	return file_provisioning_gateway_proto_rawDescGZIP(), []int{1}
+	return file_provisioning_gateway_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *AnnounceRequest) GetCode() string {
@@ -170,6 +445,13 @@ func (x *AnnounceRequest) GetBoard() *Board {
 	return nil
 }
 
+func (x *AnnounceRequest) GetAttestation() *TPMIdentity {
+	if x != nil {
+		return x.Attestation
+	}
+	return nil
+}
+
 type AnnounceResponse struct {
 	state      protoimpl.MessageState `protogen:"open.v1"`
 	DeviceCode string                 `protobuf:"bytes,1,opt,name=device_code,json=deviceCode,proto3" json:"device_code,omitempty"`
@@ -185,7 +467,7 @@ type AnnounceResponse struct {
 
 func (x *AnnounceResponse) Reset() {
 	*x = AnnounceResponse{}
-	mi := &file_provisioning_gateway_proto_msgTypes[2]
+	mi := &file_provisioning_gateway_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -197,7 +479,7 @@ func (x *AnnounceResponse) String() string {
 func (*AnnounceResponse) ProtoMessage() {}
 
 func (x *AnnounceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_provisioning_gateway_proto_msgTypes[2]
+	mi := &file_provisioning_gateway_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -210,7 +492,7 @@ func (x *AnnounceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AnnounceResponse.ProtoReflect.Descriptor instead.
 func (*AnnounceResponse) Descriptor() ([]byte, []int) {
-	return file_provisioning_gateway_proto_rawDescGZIP(), []int{2}
+	return file_provisioning_gateway_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *AnnounceResponse) GetDeviceCode() string {
@@ -257,7 +539,7 @@ type FindManifestRequest struct {
 
 func (x *FindManifestRequest) Reset() {
 	*x = FindManifestRequest{}
-	mi := &file_provisioning_gateway_proto_msgTypes[3]
+	mi := &file_provisioning_gateway_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -269,7 +551,7 @@ func (x *FindManifestRequest) String() string {
 func (*FindManifestRequest) ProtoMessage() {}
 
 func (x *FindManifestRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_provisioning_gateway_proto_msgTypes[3]
+	mi := &file_provisioning_gateway_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -282,7 +564,7 @@ func (x *FindManifestRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FindManifestRequest.ProtoReflect.Descriptor instead.
 func (*FindManifestRequest) Descriptor() ([]byte, []int) {
-	return file_provisioning_gateway_proto_rawDescGZIP(), []int{3}
+	return file_provisioning_gateway_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *FindManifestRequest) GetCode() string {
@@ -299,14 +581,16 @@ type FindManifestResponse struct {
 	// RFC 3339: until when a certificate issued now would be valid.
 	CertValidUpto string `protobuf:"bytes,3,opt,name=cert_valid_upto,json=certValidUpto,proto3" json:"cert_valid_upto,omitempty"`
 	// One-time, bound to code, machine and key.
-	Token         string `protobuf:"bytes,4,opt,name=token,proto3" json:"token,omitempty"`
+	Token string `protobuf:"bytes,4,opt,name=token,proto3" json:"token,omitempty"`
+	// Unset: no evidence is asked for. Stands and falls with the token.
+	Attestation   *Challenge `protobuf:"bytes,5,opt,name=attestation,proto3" json:"attestation,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *FindManifestResponse) Reset() {
 	*x = FindManifestResponse{}
-	mi := &file_provisioning_gateway_proto_msgTypes[4]
+	mi := &file_provisioning_gateway_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -318,7 +602,7 @@ func (x *FindManifestResponse) String() string {
 func (*FindManifestResponse) ProtoMessage() {}
 
 func (x *FindManifestResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_provisioning_gateway_proto_msgTypes[4]
+	mi := &file_provisioning_gateway_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -331,7 +615,7 @@ func (x *FindManifestResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FindManifestResponse.ProtoReflect.Descriptor instead.
 func (*FindManifestResponse) Descriptor() ([]byte, []int) {
-	return file_provisioning_gateway_proto_rawDescGZIP(), []int{4}
+	return file_provisioning_gateway_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *FindManifestResponse) GetMachineId() string {
@@ -362,20 +646,28 @@ func (x *FindManifestResponse) GetToken() string {
 	return ""
 }
 
+func (x *FindManifestResponse) GetAttestation() *Challenge {
+	if x != nil {
+		return x.Attestation
+	}
+	return nil
+}
+
 type SignCertificateRequest struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	Csr       string                 `protobuf:"bytes,1,opt,name=csr,proto3" json:"csr,omitempty"`
 	MachineId string                 `protobuf:"bytes,2,opt,name=machine_id,json=machineId,proto3" json:"machine_id,omitempty"`
 	// "Provision" or "ReIssue".
-	RequestType   string `protobuf:"bytes,3,opt,name=request_type,json=requestType,proto3" json:"request_type,omitempty"`
-	Token         string `protobuf:"bytes,4,opt,name=token,proto3" json:"token,omitempty"`
+	RequestType   string    `protobuf:"bytes,3,opt,name=request_type,json=requestType,proto3" json:"request_type,omitempty"`
+	Token         string    `protobuf:"bytes,4,opt,name=token,proto3" json:"token,omitempty"`
+	Attestation   *Evidence `protobuf:"bytes,5,opt,name=attestation,proto3" json:"attestation,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SignCertificateRequest) Reset() {
 	*x = SignCertificateRequest{}
-	mi := &file_provisioning_gateway_proto_msgTypes[5]
+	mi := &file_provisioning_gateway_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -387,7 +679,7 @@ func (x *SignCertificateRequest) String() string {
 func (*SignCertificateRequest) ProtoMessage() {}
 
 func (x *SignCertificateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_provisioning_gateway_proto_msgTypes[5]
+	mi := &file_provisioning_gateway_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -400,7 +692,7 @@ func (x *SignCertificateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignCertificateRequest.ProtoReflect.Descriptor instead.
 func (*SignCertificateRequest) Descriptor() ([]byte, []int) {
-	return file_provisioning_gateway_proto_rawDescGZIP(), []int{5}
+	return file_provisioning_gateway_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *SignCertificateRequest) GetCsr() string {
@@ -431,6 +723,13 @@ func (x *SignCertificateRequest) GetToken() string {
 	return ""
 }
 
+func (x *SignCertificateRequest) GetAttestation() *Evidence {
+	if x != nil {
+		return x.Attestation
+	}
+	return nil
+}
+
 type SignCertificateResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Cert          string                 `protobuf:"bytes,1,opt,name=cert,proto3" json:"cert,omitempty"`
@@ -442,7 +741,7 @@ type SignCertificateResponse struct {
 
 func (x *SignCertificateResponse) Reset() {
 	*x = SignCertificateResponse{}
-	mi := &file_provisioning_gateway_proto_msgTypes[6]
+	mi := &file_provisioning_gateway_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -454,7 +753,7 @@ func (x *SignCertificateResponse) String() string {
 func (*SignCertificateResponse) ProtoMessage() {}
 
 func (x *SignCertificateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_provisioning_gateway_proto_msgTypes[6]
+	mi := &file_provisioning_gateway_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -467,7 +766,7 @@ func (x *SignCertificateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignCertificateResponse.ProtoReflect.Descriptor instead.
 func (*SignCertificateResponse) Descriptor() ([]byte, []int) {
-	return file_provisioning_gateway_proto_rawDescGZIP(), []int{6}
+	return file_provisioning_gateway_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *SignCertificateResponse) GetCert() string {
@@ -500,7 +799,7 @@ type FindRequestRequest struct {
 
 func (x *FindRequestRequest) Reset() {
 	*x = FindRequestRequest{}
-	mi := &file_provisioning_gateway_proto_msgTypes[7]
+	mi := &file_provisioning_gateway_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -512,7 +811,7 @@ func (x *FindRequestRequest) String() string {
 func (*FindRequestRequest) ProtoMessage() {}
 
 func (x *FindRequestRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_provisioning_gateway_proto_msgTypes[7]
+	mi := &file_provisioning_gateway_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -525,7 +824,7 @@ func (x *FindRequestRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FindRequestRequest.ProtoReflect.Descriptor instead.
 func (*FindRequestRequest) Descriptor() ([]byte, []int) {
-	return file_provisioning_gateway_proto_rawDescGZIP(), []int{7}
+	return file_provisioning_gateway_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *FindRequestRequest) GetProvisionCode() string {
@@ -541,13 +840,17 @@ type FindRequestResponse struct {
 	// SHA-256 of the public key's SubjectPublicKeyInfo, lower-case hex.
 	KeyFingerprint string                 `protobuf:"bytes,2,opt,name=key_fingerprint,json=keyFingerprint,proto3" json:"key_fingerprint,omitempty"`
 	Expires        *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=expires,proto3" json:"expires,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// What the certificate will say if the TPM proves itself: "tpm-proven",
+	// "tpm-unproven", "software"; empty: nobody asks.
+	Attestation   string `protobuf:"bytes,4,opt,name=attestation,proto3" json:"attestation,omitempty"`
+	Tpm           *TPM   `protobuf:"bytes,5,opt,name=tpm,proto3" json:"tpm,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *FindRequestResponse) Reset() {
 	*x = FindRequestResponse{}
-	mi := &file_provisioning_gateway_proto_msgTypes[8]
+	mi := &file_provisioning_gateway_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -559,7 +862,7 @@ func (x *FindRequestResponse) String() string {
 func (*FindRequestResponse) ProtoMessage() {}
 
 func (x *FindRequestResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_provisioning_gateway_proto_msgTypes[8]
+	mi := &file_provisioning_gateway_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -572,7 +875,7 @@ func (x *FindRequestResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FindRequestResponse.ProtoReflect.Descriptor instead.
 func (*FindRequestResponse) Descriptor() ([]byte, []int) {
-	return file_provisioning_gateway_proto_rawDescGZIP(), []int{8}
+	return file_provisioning_gateway_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *FindRequestResponse) GetBoard() *Board {
@@ -596,6 +899,20 @@ func (x *FindRequestResponse) GetExpires() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *FindRequestResponse) GetAttestation() string {
+	if x != nil {
+		return x.Attestation
+	}
+	return ""
+}
+
+func (x *FindRequestResponse) GetTpm() *TPM {
+	if x != nil {
+		return x.Tpm
+	}
+	return nil
+}
+
 type ClaimRequestRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	ProvisionCode string                 `protobuf:"bytes,1,opt,name=provision_code,json=provisionCode,proto3" json:"provision_code,omitempty"`
@@ -608,7 +925,7 @@ type ClaimRequestRequest struct {
 
 func (x *ClaimRequestRequest) Reset() {
 	*x = ClaimRequestRequest{}
-	mi := &file_provisioning_gateway_proto_msgTypes[9]
+	mi := &file_provisioning_gateway_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -620,7 +937,7 @@ func (x *ClaimRequestRequest) String() string {
 func (*ClaimRequestRequest) ProtoMessage() {}
 
 func (x *ClaimRequestRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_provisioning_gateway_proto_msgTypes[9]
+	mi := &file_provisioning_gateway_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -633,7 +950,7 @@ func (x *ClaimRequestRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClaimRequestRequest.ProtoReflect.Descriptor instead.
 func (*ClaimRequestRequest) Descriptor() ([]byte, []int) {
-	return file_provisioning_gateway_proto_rawDescGZIP(), []int{9}
+	return file_provisioning_gateway_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ClaimRequestRequest) GetProvisionCode() string {
@@ -660,7 +977,7 @@ type ClaimRequestResponse struct {
 
 func (x *ClaimRequestResponse) Reset() {
 	*x = ClaimRequestResponse{}
-	mi := &file_provisioning_gateway_proto_msgTypes[10]
+	mi := &file_provisioning_gateway_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -672,7 +989,7 @@ func (x *ClaimRequestResponse) String() string {
 func (*ClaimRequestResponse) ProtoMessage() {}
 
 func (x *ClaimRequestResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_provisioning_gateway_proto_msgTypes[10]
+	mi := &file_provisioning_gateway_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -685,7 +1002,7 @@ func (x *ClaimRequestResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClaimRequestResponse.ProtoReflect.Descriptor instead.
 func (*ClaimRequestResponse) Descriptor() ([]byte, []int) {
-	return file_provisioning_gateway_proto_rawDescGZIP(), []int{10}
+	return file_provisioning_gateway_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ClaimRequestResponse) GetRequestId() int64 {
@@ -711,7 +1028,7 @@ type RequestStatusRequest struct {
 
 func (x *RequestStatusRequest) Reset() {
 	*x = RequestStatusRequest{}
-	mi := &file_provisioning_gateway_proto_msgTypes[11]
+	mi := &file_provisioning_gateway_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -723,7 +1040,7 @@ func (x *RequestStatusRequest) String() string {
 func (*RequestStatusRequest) ProtoMessage() {}
 
 func (x *RequestStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_provisioning_gateway_proto_msgTypes[11]
+	mi := &file_provisioning_gateway_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -736,7 +1053,7 @@ func (x *RequestStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RequestStatusRequest.ProtoReflect.Descriptor instead.
 func (*RequestStatusRequest) Descriptor() ([]byte, []int) {
-	return file_provisioning_gateway_proto_rawDescGZIP(), []int{11}
+	return file_provisioning_gateway_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *RequestStatusRequest) GetId() int64 {
@@ -757,7 +1074,7 @@ type RequestStatusResponse struct {
 
 func (x *RequestStatusResponse) Reset() {
 	*x = RequestStatusResponse{}
-	mi := &file_provisioning_gateway_proto_msgTypes[12]
+	mi := &file_provisioning_gateway_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -769,7 +1086,7 @@ func (x *RequestStatusResponse) String() string {
 func (*RequestStatusResponse) ProtoMessage() {}
 
 func (x *RequestStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_provisioning_gateway_proto_msgTypes[12]
+	mi := &file_provisioning_gateway_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -782,7 +1099,7 @@ func (x *RequestStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RequestStatusResponse.ProtoReflect.Descriptor instead.
 func (*RequestStatusResponse) Descriptor() ([]byte, []int) {
-	return file_provisioning_gateway_proto_rawDescGZIP(), []int{12}
+	return file_provisioning_gateway_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *RequestStatusResponse) GetStatusCode() string {
@@ -811,7 +1128,7 @@ type ListMachinesRequest struct {
 
 func (x *ListMachinesRequest) Reset() {
 	*x = ListMachinesRequest{}
-	mi := &file_provisioning_gateway_proto_msgTypes[13]
+	mi := &file_provisioning_gateway_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -823,7 +1140,7 @@ func (x *ListMachinesRequest) String() string {
 func (*ListMachinesRequest) ProtoMessage() {}
 
 func (x *ListMachinesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_provisioning_gateway_proto_msgTypes[13]
+	mi := &file_provisioning_gateway_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -836,7 +1153,7 @@ func (x *ListMachinesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMachinesRequest.ProtoReflect.Descriptor instead.
 func (*ListMachinesRequest) Descriptor() ([]byte, []int) {
-	return file_provisioning_gateway_proto_rawDescGZIP(), []int{13}
+	return file_provisioning_gateway_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ListMachinesRequest) GetAfter() string {
@@ -863,13 +1180,16 @@ type Machine struct {
 	CertificateExpires *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=certificate_expires,json=certificateExpires,proto3" json:"certificate_expires,omitempty"`
 	CertificateSerial  string                 `protobuf:"bytes,6,opt,name=certificate_serial,json=certificateSerial,proto3" json:"certificate_serial,omitempty"`
 	Revoked            *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=revoked,proto3" json:"revoked,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
+	// Of the newest certificate; see FindRequestResponse.
+	Attestation   string `protobuf:"bytes,8,opt,name=attestation,proto3" json:"attestation,omitempty"`
+	Tpm           *TPM   `protobuf:"bytes,9,opt,name=tpm,proto3" json:"tpm,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Machine) Reset() {
 	*x = Machine{}
-	mi := &file_provisioning_gateway_proto_msgTypes[14]
+	mi := &file_provisioning_gateway_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -881,7 +1201,7 @@ func (x *Machine) String() string {
 func (*Machine) ProtoMessage() {}
 
 func (x *Machine) ProtoReflect() protoreflect.Message {
-	mi := &file_provisioning_gateway_proto_msgTypes[14]
+	mi := &file_provisioning_gateway_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -894,7 +1214,7 @@ func (x *Machine) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Machine.ProtoReflect.Descriptor instead.
 func (*Machine) Descriptor() ([]byte, []int) {
-	return file_provisioning_gateway_proto_rawDescGZIP(), []int{14}
+	return file_provisioning_gateway_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Machine) GetMachineId() string {
@@ -946,6 +1266,20 @@ func (x *Machine) GetRevoked() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Machine) GetAttestation() string {
+	if x != nil {
+		return x.Attestation
+	}
+	return ""
+}
+
+func (x *Machine) GetTpm() *TPM {
+	if x != nil {
+		return x.Tpm
+	}
+	return nil
+}
+
 type ListMachinesResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Machines      []*Machine             `protobuf:"bytes,1,rep,name=machines,proto3" json:"machines,omitempty"`
@@ -955,7 +1289,7 @@ type ListMachinesResponse struct {
 
 func (x *ListMachinesResponse) Reset() {
 	*x = ListMachinesResponse{}
-	mi := &file_provisioning_gateway_proto_msgTypes[15]
+	mi := &file_provisioning_gateway_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -967,7 +1301,7 @@ func (x *ListMachinesResponse) String() string {
 func (*ListMachinesResponse) ProtoMessage() {}
 
 func (x *ListMachinesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_provisioning_gateway_proto_msgTypes[15]
+	mi := &file_provisioning_gateway_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -980,7 +1314,7 @@ func (x *ListMachinesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMachinesResponse.ProtoReflect.Descriptor instead.
 func (*ListMachinesResponse) Descriptor() ([]byte, []int) {
-	return file_provisioning_gateway_proto_rawDescGZIP(), []int{15}
+	return file_provisioning_gateway_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ListMachinesResponse) GetMachines() []*Machine {
@@ -999,7 +1333,7 @@ type RevokeMachineRequest struct {
 
 func (x *RevokeMachineRequest) Reset() {
 	*x = RevokeMachineRequest{}
-	mi := &file_provisioning_gateway_proto_msgTypes[16]
+	mi := &file_provisioning_gateway_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1011,7 +1345,7 @@ func (x *RevokeMachineRequest) String() string {
 func (*RevokeMachineRequest) ProtoMessage() {}
 
 func (x *RevokeMachineRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_provisioning_gateway_proto_msgTypes[16]
+	mi := &file_provisioning_gateway_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1024,7 +1358,7 @@ func (x *RevokeMachineRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeMachineRequest.ProtoReflect.Descriptor instead.
 func (*RevokeMachineRequest) Descriptor() ([]byte, []int) {
-	return file_provisioning_gateway_proto_rawDescGZIP(), []int{16}
+	return file_provisioning_gateway_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *RevokeMachineRequest) GetMachineId() string {
@@ -1043,7 +1377,7 @@ type RevokeMachineResponse struct {
 
 func (x *RevokeMachineResponse) Reset() {
 	*x = RevokeMachineResponse{}
-	mi := &file_provisioning_gateway_proto_msgTypes[17]
+	mi := &file_provisioning_gateway_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1055,7 +1389,7 @@ func (x *RevokeMachineResponse) String() string {
 func (*RevokeMachineResponse) ProtoMessage() {}
 
 func (x *RevokeMachineResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_provisioning_gateway_proto_msgTypes[17]
+	mi := &file_provisioning_gateway_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1068,7 +1402,7 @@ func (x *RevokeMachineResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeMachineResponse.ProtoReflect.Descriptor instead.
 func (*RevokeMachineResponse) Descriptor() ([]byte, []int) {
-	return file_provisioning_gateway_proto_rawDescGZIP(), []int{17}
+	return file_provisioning_gateway_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *RevokeMachineResponse) GetRevoked() *timestamppb.Timestamp {
@@ -1088,7 +1422,7 @@ type CreateApiKeyRequest struct {
 
 func (x *CreateApiKeyRequest) Reset() {
 	*x = CreateApiKeyRequest{}
-	mi := &file_provisioning_gateway_proto_msgTypes[18]
+	mi := &file_provisioning_gateway_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1100,7 +1434,7 @@ func (x *CreateApiKeyRequest) String() string {
 func (*CreateApiKeyRequest) ProtoMessage() {}
 
 func (x *CreateApiKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_provisioning_gateway_proto_msgTypes[18]
+	mi := &file_provisioning_gateway_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1113,7 +1447,7 @@ func (x *CreateApiKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateApiKeyRequest.ProtoReflect.Descriptor instead.
 func (*CreateApiKeyRequest) Descriptor() ([]byte, []int) {
-	return file_provisioning_gateway_proto_rawDescGZIP(), []int{18}
+	return file_provisioning_gateway_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *CreateApiKeyRequest) GetName() string {
@@ -1133,7 +1467,7 @@ type CreateApiKeyResponse struct {
 
 func (x *CreateApiKeyResponse) Reset() {
 	*x = CreateApiKeyResponse{}
-	mi := &file_provisioning_gateway_proto_msgTypes[19]
+	mi := &file_provisioning_gateway_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1145,7 +1479,7 @@ func (x *CreateApiKeyResponse) String() string {
 func (*CreateApiKeyResponse) ProtoMessage() {}
 
 func (x *CreateApiKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_provisioning_gateway_proto_msgTypes[19]
+	mi := &file_provisioning_gateway_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1158,7 +1492,7 @@ func (x *CreateApiKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateApiKeyResponse.ProtoReflect.Descriptor instead.
 func (*CreateApiKeyResponse) Descriptor() ([]byte, []int) {
-	return file_provisioning_gateway_proto_rawDescGZIP(), []int{19}
+	return file_provisioning_gateway_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *CreateApiKeyResponse) GetId() string {
@@ -1186,11 +1520,33 @@ const file_provisioning_gateway_proto_rawDesc = "" +
 	"\x06serial\x18\x03 \x01(\tR\x06serial\x12\x10\n" +
 	"\x03soc\x18\x04 \x01(\tR\x03soc\x12\x1a\n" +
 	"\brevision\x18\x05 \x01(\tR\brevision\x12\"\n" +
-	"\farchitecture\x18\x06 \x01(\tR\farchitecture\"b\n" +
+	"\farchitecture\x18\x06 \x01(\tR\farchitecture\"p\n" +
+	"\vTPMIdentity\x12'\n" +
+	"\x0fek_certificates\x18\x01 \x03(\fR\x0eekCertificates\x12\x1b\n" +
+	"\tek_public\x18\x02 \x01(\fR\bekPublic\x12\x1b\n" +
+	"\tak_public\x18\x03 \x01(\fR\bakPublic\"Y\n" +
+	"\tChallenge\x12\x14\n" +
+	"\x05nonce\x18\x01 \x01(\fR\x05nonce\x12\x1e\n" +
+	"\n" +
+	"credential\x18\x02 \x01(\fR\n" +
+	"credential\x12\x16\n" +
+	"\x06secret\x18\x03 \x01(\fR\x06secret\"}\n" +
+	"\bEvidence\x12\x1d\n" +
+	"\n" +
+	"key_public\x18\x01 \x01(\fR\tkeyPublic\x12\x16\n" +
+	"\x06attest\x18\x02 \x01(\fR\x06attest\x12\x1c\n" +
+	"\tsignature\x18\x03 \x01(\fR\tsignature\x12\x1c\n" +
+	"\tactivated\x18\x04 \x01(\fR\tactivated\"w\n" +
+	"\x03TPM\x12%\n" +
+	"\x0eek_fingerprint\x18\x01 \x01(\tR\rekFingerprint\x12\x1b\n" +
+	"\tek_serial\x18\x02 \x01(\tR\bekSerial\x12\x14\n" +
+	"\x05maker\x18\x03 \x01(\tR\x05maker\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\"\x9f\x01\n" +
 	"\x0fAnnounceRequest\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\tR\x04code\x12\x10\n" +
 	"\x03csr\x18\x02 \x01(\tR\x03csr\x12)\n" +
-	"\x05board\x18\x03 \x01(\v2\x13.provisioning.BoardR\x05board\"\xd5\x01\n" +
+	"\x05board\x18\x03 \x01(\v2\x13.provisioning.BoardR\x05board\x12;\n" +
+	"\vattestation\x18\x04 \x01(\v2\x19.provisioning.TPMIdentityR\vattestation\"\xd5\x01\n" +
 	"\x10AnnounceResponse\x12\x1f\n" +
 	"\vdevice_code\x18\x01 \x01(\tR\n" +
 	"deviceCode\x12\x1d\n" +
@@ -1200,29 +1556,33 @@ const file_provisioning_gateway_proto_rawDesc = "" +
 	"\x10verification_uri\x18\x04 \x01(\tR\x0fverificationUri\x12:\n" +
 	"\x19verification_uri_complete\x18\x05 \x01(\tR\x17verificationUriComplete\")\n" +
 	"\x13FindManifestRequest\x12\x12\n" +
-	"\x04code\x18\x01 \x01(\tR\x04code\"\x97\x01\n" +
+	"\x04code\x18\x01 \x01(\tR\x04code\"\xd2\x01\n" +
 	"\x14FindManifestResponse\x12\x1d\n" +
 	"\n" +
 	"machine_id\x18\x01 \x01(\tR\tmachineId\x12\"\n" +
 	"\rcert_sign_url\x18\x02 \x01(\tR\vcertSignUrl\x12&\n" +
 	"\x0fcert_valid_upto\x18\x03 \x01(\tR\rcertValidUpto\x12\x14\n" +
-	"\x05token\x18\x04 \x01(\tR\x05token\"\x82\x01\n" +
+	"\x05token\x18\x04 \x01(\tR\x05token\x129\n" +
+	"\vattestation\x18\x05 \x01(\v2\x17.provisioning.ChallengeR\vattestation\"\xbc\x01\n" +
 	"\x16SignCertificateRequest\x12\x10\n" +
 	"\x03csr\x18\x01 \x01(\tR\x03csr\x12\x1d\n" +
 	"\n" +
 	"machine_id\x18\x02 \x01(\tR\tmachineId\x12!\n" +
 	"\frequest_type\x18\x03 \x01(\tR\vrequestType\x12\x14\n" +
-	"\x05token\x18\x04 \x01(\tR\x05token\"g\n" +
+	"\x05token\x18\x04 \x01(\tR\x05token\x128\n" +
+	"\vattestation\x18\x05 \x01(\v2\x16.provisioning.EvidenceR\vattestation\"g\n" +
 	"\x17SignCertificateResponse\x12\x12\n" +
 	"\x04cert\x18\x01 \x01(\tR\x04cert\x12\x1b\n" +
 	"\troot_cert\x18\x02 \x01(\tR\brootCert\x12\x1b\n" +
 	"\tca_bundle\x18\x03 \x03(\tR\bcaBundle\";\n" +
 	"\x12FindRequestRequest\x12%\n" +
-	"\x0eprovision_code\x18\x01 \x01(\tR\rprovisionCode\"\x9f\x01\n" +
+	"\x0eprovision_code\x18\x01 \x01(\tR\rprovisionCode\"\xe6\x01\n" +
 	"\x13FindRequestResponse\x12)\n" +
 	"\x05board\x18\x01 \x01(\v2\x13.provisioning.BoardR\x05board\x12'\n" +
 	"\x0fkey_fingerprint\x18\x02 \x01(\tR\x0ekeyFingerprint\x124\n" +
-	"\aexpires\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\aexpires\"e\n" +
+	"\aexpires\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\aexpires\x12 \n" +
+	"\vattestation\x18\x04 \x01(\tR\vattestation\x12#\n" +
+	"\x03tpm\x18\x05 \x01(\v2\x11.provisioning.TPMR\x03tpm\"e\n" +
 	"\x13ClaimRequestRequest\x12%\n" +
 	"\x0eprovision_code\x18\x01 \x01(\tR\rprovisionCode\x12'\n" +
 	"\x0fkey_fingerprint\x18\x02 \x01(\tR\x0ekeyFingerprint\"T\n" +
@@ -1239,7 +1599,7 @@ const file_provisioning_gateway_proto_rawDesc = "" +
 	"\x06status\x18\x02 \x01(\tR\x06status\"A\n" +
 	"\x13ListMachinesRequest\x12\x14\n" +
 	"\x05after\x18\x01 \x01(\tR\x05after\x12\x14\n" +
-	"\x05limit\x18\x02 \x01(\x05R\x05limit\"\xe4\x02\n" +
+	"\x05limit\x18\x02 \x01(\x05R\x05limit\"\xab\x03\n" +
 	"\aMachine\x12\x1d\n" +
 	"\n" +
 	"machine_id\x18\x01 \x01(\tR\tmachineId\x12)\n" +
@@ -1248,7 +1608,9 @@ const file_provisioning_gateway_proto_rawDesc = "" +
 	"\acreated\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\acreated\x12K\n" +
 	"\x13certificate_expires\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x12certificateExpires\x12-\n" +
 	"\x12certificate_serial\x18\x06 \x01(\tR\x11certificateSerial\x124\n" +
-	"\arevoked\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\arevoked\"I\n" +
+	"\arevoked\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\arevoked\x12 \n" +
+	"\vattestation\x18\b \x01(\tR\vattestation\x12#\n" +
+	"\x03tpm\x18\t \x01(\v2\x11.provisioning.TPMR\x03tpm\"I\n" +
 	"\x14ListMachinesResponse\x121\n" +
 	"\bmachines\x18\x01 \x03(\v2\x15.provisioning.MachineR\bmachines\"5\n" +
 	"\x14RevokeMachineRequest\x12\x1d\n" +
@@ -1285,67 +1647,76 @@ func file_provisioning_gateway_proto_rawDescGZIP() []byte {
 	return file_provisioning_gateway_proto_rawDescData
 }
 
-var file_provisioning_gateway_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
+var file_provisioning_gateway_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
 var file_provisioning_gateway_proto_goTypes = []any{
 	(*Board)(nil),                   // 0: provisioning.Board
-	(*AnnounceRequest)(nil),         // 1: provisioning.AnnounceRequest
-	(*AnnounceResponse)(nil),        // 2: provisioning.AnnounceResponse
-	(*FindManifestRequest)(nil),     // 3: provisioning.FindManifestRequest
-	(*FindManifestResponse)(nil),    // 4: provisioning.FindManifestResponse
-	(*SignCertificateRequest)(nil),  // 5: provisioning.SignCertificateRequest
-	(*SignCertificateResponse)(nil), // 6: provisioning.SignCertificateResponse
-	(*FindRequestRequest)(nil),      // 7: provisioning.FindRequestRequest
-	(*FindRequestResponse)(nil),     // 8: provisioning.FindRequestResponse
-	(*ClaimRequestRequest)(nil),     // 9: provisioning.ClaimRequestRequest
-	(*ClaimRequestResponse)(nil),    // 10: provisioning.ClaimRequestResponse
-	(*RequestStatusRequest)(nil),    // 11: provisioning.RequestStatusRequest
-	(*RequestStatusResponse)(nil),   // 12: provisioning.RequestStatusResponse
-	(*ListMachinesRequest)(nil),     // 13: provisioning.ListMachinesRequest
-	(*Machine)(nil),                 // 14: provisioning.Machine
-	(*ListMachinesResponse)(nil),    // 15: provisioning.ListMachinesResponse
-	(*RevokeMachineRequest)(nil),    // 16: provisioning.RevokeMachineRequest
-	(*RevokeMachineResponse)(nil),   // 17: provisioning.RevokeMachineResponse
-	(*CreateApiKeyRequest)(nil),     // 18: provisioning.CreateApiKeyRequest
-	(*CreateApiKeyResponse)(nil),    // 19: provisioning.CreateApiKeyResponse
-	(*timestamppb.Timestamp)(nil),   // 20: google.protobuf.Timestamp
-	(*PingRequest)(nil),             // 21: provisioning.PingRequest
-	(*PingResponse)(nil),            // 22: provisioning.PingResponse
+	(*TPMIdentity)(nil),             // 1: provisioning.TPMIdentity
+	(*Challenge)(nil),               // 2: provisioning.Challenge
+	(*Evidence)(nil),                // 3: provisioning.Evidence
+	(*TPM)(nil),                     // 4: provisioning.TPM
+	(*AnnounceRequest)(nil),         // 5: provisioning.AnnounceRequest
+	(*AnnounceResponse)(nil),        // 6: provisioning.AnnounceResponse
+	(*FindManifestRequest)(nil),     // 7: provisioning.FindManifestRequest
+	(*FindManifestResponse)(nil),    // 8: provisioning.FindManifestResponse
+	(*SignCertificateRequest)(nil),  // 9: provisioning.SignCertificateRequest
+	(*SignCertificateResponse)(nil), // 10: provisioning.SignCertificateResponse
+	(*FindRequestRequest)(nil),      // 11: provisioning.FindRequestRequest
+	(*FindRequestResponse)(nil),     // 12: provisioning.FindRequestResponse
+	(*ClaimRequestRequest)(nil),     // 13: provisioning.ClaimRequestRequest
+	(*ClaimRequestResponse)(nil),    // 14: provisioning.ClaimRequestResponse
+	(*RequestStatusRequest)(nil),    // 15: provisioning.RequestStatusRequest
+	(*RequestStatusResponse)(nil),   // 16: provisioning.RequestStatusResponse
+	(*ListMachinesRequest)(nil),     // 17: provisioning.ListMachinesRequest
+	(*Machine)(nil),                 // 18: provisioning.Machine
+	(*ListMachinesResponse)(nil),    // 19: provisioning.ListMachinesResponse
+	(*RevokeMachineRequest)(nil),    // 20: provisioning.RevokeMachineRequest
+	(*RevokeMachineResponse)(nil),   // 21: provisioning.RevokeMachineResponse
+	(*CreateApiKeyRequest)(nil),     // 22: provisioning.CreateApiKeyRequest
+	(*CreateApiKeyResponse)(nil),    // 23: provisioning.CreateApiKeyResponse
+	(*timestamppb.Timestamp)(nil),   // 24: google.protobuf.Timestamp
+	(*PingRequest)(nil),             // 25: provisioning.PingRequest
+	(*PingResponse)(nil),            // 26: provisioning.PingResponse
 }
 var file_provisioning_gateway_proto_depIdxs = []int32{
 	0,  // 0: provisioning.AnnounceRequest.board:type_name -> provisioning.Board
-	0,  // 1: provisioning.FindRequestResponse.board:type_name -> provisioning.Board
-	20, // 2: provisioning.FindRequestResponse.expires:type_name -> google.protobuf.Timestamp
-	0,  // 3: provisioning.Machine.board:type_name -> provisioning.Board
-	20, // 4: provisioning.Machine.created:type_name -> google.protobuf.Timestamp
-	20, // 5: provisioning.Machine.certificate_expires:type_name -> google.protobuf.Timestamp
-	20, // 6: provisioning.Machine.revoked:type_name -> google.protobuf.Timestamp
-	14, // 7: provisioning.ListMachinesResponse.machines:type_name -> provisioning.Machine
-	20, // 8: provisioning.RevokeMachineResponse.revoked:type_name -> google.protobuf.Timestamp
-	21, // 9: provisioning.GatewayService.Ping:input_type -> provisioning.PingRequest
-	1,  // 10: provisioning.GatewayService.Announce:input_type -> provisioning.AnnounceRequest
-	3,  // 11: provisioning.GatewayService.FindManifest:input_type -> provisioning.FindManifestRequest
-	5,  // 12: provisioning.GatewayService.SignCertificate:input_type -> provisioning.SignCertificateRequest
-	7,  // 13: provisioning.GatewayService.FindRequest:input_type -> provisioning.FindRequestRequest
-	9,  // 14: provisioning.GatewayService.ClaimRequest:input_type -> provisioning.ClaimRequestRequest
-	11, // 15: provisioning.GatewayService.RequestStatus:input_type -> provisioning.RequestStatusRequest
-	13, // 16: provisioning.GatewayService.ListMachines:input_type -> provisioning.ListMachinesRequest
-	16, // 17: provisioning.GatewayService.RevokeMachine:input_type -> provisioning.RevokeMachineRequest
-	18, // 18: provisioning.GatewayService.CreateApiKey:input_type -> provisioning.CreateApiKeyRequest
-	22, // 19: provisioning.GatewayService.Ping:output_type -> provisioning.PingResponse
-	2,  // 20: provisioning.GatewayService.Announce:output_type -> provisioning.AnnounceResponse
-	4,  // 21: provisioning.GatewayService.FindManifest:output_type -> provisioning.FindManifestResponse
-	6,  // 22: provisioning.GatewayService.SignCertificate:output_type -> provisioning.SignCertificateResponse
-	8,  // 23: provisioning.GatewayService.FindRequest:output_type -> provisioning.FindRequestResponse
-	10, // 24: provisioning.GatewayService.ClaimRequest:output_type -> provisioning.ClaimRequestResponse
-	12, // 25: provisioning.GatewayService.RequestStatus:output_type -> provisioning.RequestStatusResponse
-	15, // 26: provisioning.GatewayService.ListMachines:output_type -> provisioning.ListMachinesResponse
-	17, // 27: provisioning.GatewayService.RevokeMachine:output_type -> provisioning.RevokeMachineResponse
-	19, // 28: provisioning.GatewayService.CreateApiKey:output_type -> provisioning.CreateApiKeyResponse
-	19, // [19:29] is the sub-list for method output_type
-	9,  // [9:19] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	1,  // 1: provisioning.AnnounceRequest.attestation:type_name -> provisioning.TPMIdentity
+	2,  // 2: provisioning.FindManifestResponse.attestation:type_name -> provisioning.Challenge
+	3,  // 3: provisioning.SignCertificateRequest.attestation:type_name -> provisioning.Evidence
+	0,  // 4: provisioning.FindRequestResponse.board:type_name -> provisioning.Board
+	24, // 5: provisioning.FindRequestResponse.expires:type_name -> google.protobuf.Timestamp
+	4,  // 6: provisioning.FindRequestResponse.tpm:type_name -> provisioning.TPM
+	0,  // 7: provisioning.Machine.board:type_name -> provisioning.Board
+	24, // 8: provisioning.Machine.created:type_name -> google.protobuf.Timestamp
+	24, // 9: provisioning.Machine.certificate_expires:type_name -> google.protobuf.Timestamp
+	24, // 10: provisioning.Machine.revoked:type_name -> google.protobuf.Timestamp
+	4,  // 11: provisioning.Machine.tpm:type_name -> provisioning.TPM
+	18, // 12: provisioning.ListMachinesResponse.machines:type_name -> provisioning.Machine
+	24, // 13: provisioning.RevokeMachineResponse.revoked:type_name -> google.protobuf.Timestamp
+	25, // 14: provisioning.GatewayService.Ping:input_type -> provisioning.PingRequest
+	5,  // 15: provisioning.GatewayService.Announce:input_type -> provisioning.AnnounceRequest
+	7,  // 16: provisioning.GatewayService.FindManifest:input_type -> provisioning.FindManifestRequest
+	9,  // 17: provisioning.GatewayService.SignCertificate:input_type -> provisioning.SignCertificateRequest
+	11, // 18: provisioning.GatewayService.FindRequest:input_type -> provisioning.FindRequestRequest
+	13, // 19: provisioning.GatewayService.ClaimRequest:input_type -> provisioning.ClaimRequestRequest
+	15, // 20: provisioning.GatewayService.RequestStatus:input_type -> provisioning.RequestStatusRequest
+	17, // 21: provisioning.GatewayService.ListMachines:input_type -> provisioning.ListMachinesRequest
+	20, // 22: provisioning.GatewayService.RevokeMachine:input_type -> provisioning.RevokeMachineRequest
+	22, // 23: provisioning.GatewayService.CreateApiKey:input_type -> provisioning.CreateApiKeyRequest
+	26, // 24: provisioning.GatewayService.Ping:output_type -> provisioning.PingResponse
+	6,  // 25: provisioning.GatewayService.Announce:output_type -> provisioning.AnnounceResponse
+	8,  // 26: provisioning.GatewayService.FindManifest:output_type -> provisioning.FindManifestResponse
+	10, // 27: provisioning.GatewayService.SignCertificate:output_type -> provisioning.SignCertificateResponse
+	12, // 28: provisioning.GatewayService.FindRequest:output_type -> provisioning.FindRequestResponse
+	14, // 29: provisioning.GatewayService.ClaimRequest:output_type -> provisioning.ClaimRequestResponse
+	16, // 30: provisioning.GatewayService.RequestStatus:output_type -> provisioning.RequestStatusResponse
+	19, // 31: provisioning.GatewayService.ListMachines:output_type -> provisioning.ListMachinesResponse
+	21, // 32: provisioning.GatewayService.RevokeMachine:output_type -> provisioning.RevokeMachineResponse
+	23, // 33: provisioning.GatewayService.CreateApiKey:output_type -> provisioning.CreateApiKeyResponse
+	24, // [24:34] is the sub-list for method output_type
+	14, // [14:24] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_provisioning_gateway_proto_init() }
@@ -1360,7 +1731,7 @@ func file_provisioning_gateway_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_provisioning_gateway_proto_rawDesc), len(file_provisioning_gateway_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   20,
+			NumMessages:   24,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

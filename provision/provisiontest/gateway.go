@@ -48,6 +48,7 @@ type Gateway struct {
 	CodeLife time.Duration // default 5 minutes
 	Interval time.Duration // default 5 s
 	Plain    bool          // be the original cloud
+	Require  bool          // refuse machines without a TPM
 	Machine  string        // the id that every claim gets, as from a cloud that keeps ids; empty: a new one each time
 
 	mu       sync.Mutex
@@ -70,6 +71,9 @@ type record struct {
 	machineID  string // empty: not claimed
 	token      gateway.Secret
 	signed     int
+	tpm        bool               // one was announced
+	challenge  *gateway.Challenge // the newest
+	proven     bool               // the last certificate came with evidence
 }
 
 // NewGateway returns a gateway that knows no codes.
@@ -229,12 +233,15 @@ func (g *Gateway) Announce(ctx context.Context, a gateway.Announcement) (gateway
 		if c, err := gateway.ParseCode(a.Code); err != nil || c != a.Code {
 			return gateway.Session{}, g.wrong("announce: not a code in canonical form")
 		}
+		if g.Require && a.TPM == nil {
+			return gateway.Session{}, &gateway.Error{Kind: gateway.Precondition, Err: errNoTPM}
+		}
 		if g.codes[a.Code] != nil {
 			return gateway.Session{}, &gateway.Error{Kind: gateway.Taken}
 		}
 		fp, _ := gateway.Fingerprint(csr.PublicKey)
 		r := &record{key: fp, deviceCode: gateway.NewSecret(), expires: time.Now().Add(g.CodeLife), interval: g.Interval,
-			announced: len(g.asked[Announce])}
+			announced: len(g.asked[Announce]), tpm: a.TPM != nil}
 		g.codes[a.Code] = r
 		return gateway.Session{Code: a.Code, DeviceCode: r.deviceCode, Expires: r.expires, Interval: g.Interval,
 			VerificationURI: "http://gateway/claim", VerificationURIComplete: "http://gateway/claim?code=" + a.Code}, nil
@@ -277,6 +284,11 @@ func (g *Gateway) FindManifest(ctx context.Context, code string, device gateway.
 		if !g.Plain {
 			r.token = gateway.NewSecret()
 			m.Token, m.CertSignURL = r.token, gateway.RouteSign
+			r.challenge = nil
+			if r.tpm {
+				r.challenge = newChallenge()
+				m.Challenge = r.challenge
+			}
 		}
 		return m, nil
 	})
@@ -305,6 +317,13 @@ func (g *Gateway) Sign(ctx context.Context, q gateway.SignRequest) (gateway.Issu
 			if r.token != q.Token {
 				return gateway.Issued{}, g.wrong("sign: the token is not the newest")
 			}
+			if q.Evidence == nil && g.Require {
+				return gateway.Issued{}, &gateway.Error{Kind: gateway.Precondition, Err: errNoTPM}
+			}
+			if q.Evidence != nil && !answers(q.Evidence, r.challenge, csr.Raw) {
+				return gateway.Issued{}, g.wrong("sign: the evidence is not for the newest challenge and this request")
+			}
+			r.proven = q.Evidence != nil
 			if r.token != "" {
 				r.token = "used"
 			}

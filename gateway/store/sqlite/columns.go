@@ -76,32 +76,73 @@ func boardValues(b gateway.Board) []any {
 	return []any{b.Vendor, b.Model, b.Serial, b.SoC, b.Revision, b.Architecture}
 }
 
+// octets is text that need not be UTF-8, as its column holds it: NULL for none.
+type octets string
+
+// Value implements driver.Valuer.
+func (b octets) Value() (driver.Value, error) {
+	if b == "" {
+		return nil, nil
+	}
+	return []byte(b), nil
+}
+
+// Scan implements sql.Scanner.
+func (b *octets) Scan(v any) error {
+	switch v := v.(type) {
+	case nil:
+		*b = ""
+	case []byte:
+		*b = octets(v)
+	default:
+		return fmt.Errorf("bytes are %T", v)
+	}
+	return nil
+}
+
+const tpmColumns = "ek_fingerprint, ek_serial, tpm_maker, tpm_reason"
+
+func tpmFields(t *gateway.TPM) []any {
+	return []any{&t.EKFingerprint, &t.EKSerial, &t.Maker, &t.Reason}
+}
+
+func tpmValues(t gateway.TPM) []any {
+	return []any{t.EKFingerprint, t.EKSerial, t.Maker, t.Reason}
+}
+
 const requestColumns = "id, code, device_code, key_fingerprint, " + boardColumns +
-	", created, expires, claimed, claimed_by, coalesce(machine_id, ''), token, token_expires, token_used, certificate_serial"
+	", created, expires, claimed, claimed_by, coalesce(machine_id, ''), token, token_expires, token_used, certificate_serial" +
+	", ek_public, ak_public, nonce, secret, " + tpmColumns
 
 func scanRequest(row scanner) (r store.Request, err error) {
 	to := []any{&r.ID, &r.Code, (*hash)(&r.DeviceCode), &r.KeyFingerprint}
 	to = append(to, boardFields(&r.Board)...)
 	to = append(to, (*moment)(&r.Created), (*moment)(&r.Expires), (*moment)(&r.Claimed), &r.ClaimedBy, &r.MachineID,
-		(*hash)(&r.Token), (*moment)(&r.TokenExpires), (*moment)(&r.TokenUsed), &r.CertificateSerial)
+		(*hash)(&r.Token), (*moment)(&r.TokenExpires), (*moment)(&r.TokenUsed), &r.CertificateSerial,
+		(*octets)(&r.EKPublic), (*octets)(&r.AKPublic), (*hash)(&r.Challenge.Nonce), (*hash)(&r.Challenge.Secret))
+	to = append(to, tpmFields(&r.TPM)...)
 	err = row.Scan(to...)
 	return r, err
 }
 
-const certificateColumns = "serial, machine_id, key_fingerprint, not_before, not_after, pem, revoked"
+const certificateColumns = "serial, machine_id, key_fingerprint, not_before, not_after, pem, revoked, attestation, " + tpmColumns
 
 func scanCertificate(row scanner) (c store.Certificate, err error) {
-	err = row.Scan(&c.Serial, &c.MachineID, &c.KeyFingerprint,
-		(*moment)(&c.NotBefore), (*moment)(&c.NotAfter), &c.PEM, (*moment)(&c.Revoked))
+	to := []any{&c.Serial, &c.MachineID, &c.KeyFingerprint,
+		(*moment)(&c.NotBefore), (*moment)(&c.NotAfter), &c.PEM, (*moment)(&c.Revoked), &c.Attestation}
+	err = row.Scan(append(to, tpmFields(&c.TPM)...)...)
 	return c, err
 }
 
-const machineColumns = "id, " + boardColumns + ", key_fingerprint, created, certificate_serial, certificate_expires, revoked"
+// A machine without a certificate has none of the last columns.
+const machineColumns = "id, " + boardColumns + ", key_fingerprint, created, certificate_serial, certificate_expires, revoked" +
+	", coalesce(attestation, ''), coalesce(ek_fingerprint, ''), coalesce(ek_serial, ''), coalesce(tpm_maker, ''), coalesce(tpm_reason, '')"
 
 func scanMachine(row scanner) (m gateway.Machine, err error) {
 	to := append([]any{&m.ID}, boardFields(&m.Board)...)
 	to = append(to, &m.KeyFingerprint, (*moment)(&m.Created), &m.CertificateSerial,
-		(*moment)(&m.CertificateExpires), (*moment)(&m.Revoked))
+		(*moment)(&m.CertificateExpires), (*moment)(&m.Revoked), &m.Attestation)
+	to = append(to, tpmFields(&m.TPM)...)
 	err = row.Scan(to...)
 	return m, err
 }

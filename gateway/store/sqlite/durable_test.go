@@ -50,7 +50,7 @@ func writeForever(ctx context.Context, path string) error {
 			return err
 		}
 		fmt.Println("claimed", id, name)
-		if err := s.SetToken(ctx, id, token, start, until); err != nil {
+		if err := s.SetToken(ctx, id, store.Token{Hash: token, Expires: until}, start); err != nil {
 			return err
 		}
 		if _, err := s.UseToken(ctx, token, start); err != nil {

@@ -44,8 +44,8 @@ func (s *Store) AddCertificate(ctx context.Context, requestID int64, c store.Cer
 		if err := t.checkKey(c.KeyFingerprint); err != nil {
 			return err
 		}
-		if _, err := t.exec(qAddCertificate, c.Serial, c.MachineID, c.KeyFingerprint,
-			micros(c.NotBefore), micros(c.NotAfter), c.PEM); err != nil {
+		args := []any{c.Serial, c.MachineID, c.KeyFingerprint, micros(c.NotBefore), micros(c.NotAfter), c.PEM, c.Attestation}
+		if _, err := t.exec(qAddCertificate, append(args, tpmValues(c.TPM)...)...); err != nil {
 			return err
 		}
 		if requestID != 0 {

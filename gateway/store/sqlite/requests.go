@@ -28,8 +28,9 @@ func (s *Store) AddRequest(ctx context.Context, r store.Request) (id int64, err 
 		if _, err := t.exec(qGiveUpCode, r.Code, micros(r.Created), r.KeyFingerprint, micros(r.Created.Add(-store.Reserved))); err != nil {
 			return err
 		}
-		args := []any{r.Code, hash(r.DeviceCode), r.KeyFingerprint, micros(r.Created), micros(r.Expires)}
-		err := t.row(qAddRequest, append(args, boardValues(r.Board)...)...).Scan(&id)
+		args := []any{r.Code, hash(r.DeviceCode), r.KeyFingerprint, micros(r.Created), micros(r.Expires), octets(r.EKPublic), octets(r.AKPublic)}
+		args = append(append(args, boardValues(r.Board)...), tpmValues(r.TPM)...)
+		err := t.row(qAddRequest, args...).Scan(&id)
 		if errors.Is(err, sql.ErrNoRows) {
 			return store.ErrTaken
 		}
@@ -112,7 +113,7 @@ func (t tx) machineFor(r store.Request, newID string, now time.Time) (string, er
 }
 
 // SetToken implements store.Store.
-func (s *Store) SetToken(ctx context.Context, id int64, token store.Hash, now, expires time.Time) error {
+func (s *Store) SetToken(ctx context.Context, id int64, token store.Token, now time.Time) error {
 	return s.write(ctx, "storing a token", func(t tx) error {
 		r, err := scanRequest(t.row(qRequestByID, id))
 		switch {
@@ -126,7 +127,7 @@ func (s *Store) SetToken(ctx context.Context, id int64, token store.Hash, now, e
 		if err := t.checkMachine(r.MachineID); err != nil {
 			return err
 		}
-		n, err := t.exec(qSetToken, id, micros(now), hash(token), micros(expires))
+		n, err := t.exec(qSetToken, id, micros(now), hash(token.Hash), micros(token.Expires), hash(token.Challenge.Nonce), hash(token.Challenge.Secret))
 		if err == nil && n != 1 {
 			err = store.ErrExpired
 		}

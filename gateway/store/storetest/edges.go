@@ -85,7 +85,7 @@ func calls(s store.Store, id int64) map[string]func(ctx context.Context) error {
 			_, err := s.Claim(ctx, "DEF456", "", "m2", "op", now, now.Add(life))
 			return err
 		},
-		"SetToken":       func(ctx context.Context) error { return s.SetToken(ctx, id, secret("new"), now, now.Add(life)) },
+		"SetToken":       func(ctx context.Context) error { return s.SetToken(ctx, id, newToken("new"), now) },
 		"UseToken":       func(ctx context.Context) error { _, err := s.UseToken(ctx, secret("token"), now); return err },
 		"AddCertificate": func(ctx context.Context) error { return s.AddCertificate(ctx, 0, certificateOf("m1", "key", "02")) },
 		"Certificate":    func(ctx context.Context) error { _, err := s.Certificate(ctx, "01"); return err },

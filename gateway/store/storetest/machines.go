@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/mecha-org/mecha-agent/gateway"
 	"github.com/mecha-org/mecha-agent/gateway/store"
 )
 
@@ -18,6 +19,8 @@ func certificate(h harness) {
 	m := h.allMachines()[0]
 	same(h, "serial in the machine", m.CertificateSerial, "0a1b2c")
 	same(h, "end in the machine", m.CertificateExpires, want.NotAfter)
+	same(h, "attestation of the machine", m.Attestation, gateway.TPMProven)
+	same(h, "TPM of the machine", m.TPM, tpm("key"))
 	_, err = h.Certificate(h.Context(), "ffff")
 	h.want("an unknown serial", err, store.ErrNotFound)
 
@@ -33,10 +36,13 @@ func certificateRenewed(h harness) {
 	h.addCertificate(r.ID, certificateOf("m1", "key", "01"))
 	next := certificateOf("m1", "key", "02")
 	next.NotAfter = next.NotAfter.Add(24 * time.Hour)
+	next.Attestation, next.TPM = gateway.SoftwareKey, gateway.TPM{}
 	h.addCertificate(0, next)
 	m := h.allMachines()[0]
 	same(h, "serial in the machine", m.CertificateSerial, "02")
 	same(h, "end in the machine", m.CertificateExpires, next.NotAfter)
+	same(h, "attestation of the machine", m.Attestation, gateway.SoftwareKey)
+	same(h, "TPM of the machine", m.TPM, gateway.TPM{})
 	same(h, "serial in the request", h.byID(r.ID).CertificateSerial, "01")
 	_, err := h.Certificate(h.Context(), "01")
 	h.want("the former certificate", err, nil)

@@ -128,7 +128,7 @@ func everythingAtOnce(h harness) {
 			h.want("AddRequest", err, nil)
 			_, err = h.Claim(ctx, "CODE"+name, "", "m"+name, "op", now, now.Add(life))
 			h.want("Claim", err, nil)
-			h.want("SetToken", h.SetToken(ctx, id, secret(name), now, now.Add(life)), nil)
+			h.want("SetToken", h.SetToken(ctx, id, newToken(name), now), nil)
 			r, err := h.UseToken(ctx, secret(name), now)
 			h.want("UseToken", err, nil)
 			h.want("AddCertificate", h.AddCertificate(ctx, id, certificateOf(r.MachineID, r.KeyFingerprint, "c"+name)), nil)

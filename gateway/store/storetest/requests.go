@@ -3,6 +3,7 @@ package storetest
 import (
 	"time"
 
+	"github.com/mecha-org/mecha-agent/gateway"
 	"github.com/mecha-org/mecha-agent/gateway/store"
 )
 
@@ -16,6 +17,7 @@ func addRequest(h harness) {
 	forged := request("DEF456", "other")
 	forged.Claimed, forged.ClaimedBy, forged.MachineID = now, "nobody", "m"
 	forged.Token, forged.TokenExpires, forged.CertificateSerial = secret("x"), now.Add(life), "01"
+	forged.Challenge = newToken("x").Challenge
 	plain := request("DEF456", "other")
 	plain.ID = h.add(forged)
 	if plain.ID == want.ID {
@@ -36,7 +38,7 @@ func addRequest(h harness) {
 	h.want("id 0", err, store.ErrNotFound)
 
 	nobodys := request("GHJ789", "")
-	nobodys.DeviceCode = store.Hash{}
+	nobodys.DeviceCode, nobodys.TPM, nobodys.EKPublic, nobodys.AKPublic = store.Hash{}, gateway.TPM{}, "", ""
 	nobodys.ID = h.add(nobodys)
 	same(h, "a request without device code", h.byID(nobodys.ID), nobodys)
 }
@@ -172,7 +174,7 @@ func claimOfKey(h harness) {
 	h.want("a second claim, for another key", err, store.ErrClaimed)
 
 	nobodys := request("DEF456", "")
-	nobodys.DeviceCode = store.Hash{}
+	nobodys.DeviceCode, nobodys.TPM, nobodys.EKPublic, nobodys.AKPublic = store.Hash{}, gateway.TPM{}, "", ""
 	h.add(nobodys)
 	_, err = h.Claim(h.Context(), "DEF456", "key 1", "m3", "op", now, now.Add(life))
 	h.want("a claim for a key where there is none", err, store.ErrMismatch)

@@ -85,6 +85,17 @@ type harness struct {
 // secret returns the hash of a secret named s.
 func secret(s string) store.Hash { return sha256.Sum256([]byte(s)) }
 
+// newToken returns the token named s, good for a life from now on.
+func newToken(s string) store.Token {
+	return store.Token{Hash: secret(s), Expires: now.Add(life),
+		Challenge: store.Challenge{Nonce: secret("nonce with " + s), Secret: secret("secret with " + s)}}
+}
+
+// tpm is that of a machine with the key, in words that no column may change.
+func tpm(key string) gateway.TPM {
+	return gateway.TPM{EKFingerprint: "ek of " + key, EKSerial: "0e", Maker: "Mäker", Reason: "none"}
+}
+
 // request returns what a device with that code and key announces.
 func request(code, key string) store.Request {
 	return store.Request{
@@ -94,6 +105,9 @@ func request(code, key string) store.Request {
 		Board:          gateway.Board{Vendor: "Acme", Model: "Board 1", Serial: "S-" + code, SoC: "soc", Revision: "1.2", Architecture: "arm64"},
 		Created:        now,
 		Expires:        now.Add(life),
+		TPM:            tpm(key),
+		EKPublic:       "\x00\x01 ek of " + key + "\xff",
+		AKPublic:       "\x00\x23 ak of " + key + "\xff",
 	}
 }
 
@@ -120,7 +134,7 @@ func (h harness) claimed(code, key, id string) store.Request {
 
 func (h harness) setToken(id int64, name string) store.Hash {
 	h.Helper()
-	if err := h.SetToken(h.Context(), id, secret(name), now, now.Add(life)); err != nil {
+	if err := h.SetToken(h.Context(), id, newToken(name), now); err != nil {
 		h.Fatalf("SetToken: %v", err)
 	}
 	return secret(name)
@@ -134,6 +148,8 @@ func certificateOf(machine, key, serial string) store.Certificate {
 		KeyFingerprint: key,
 		NotBefore:      now.Add(-time.Minute),
 		NotAfter:       now.Add(24 * time.Hour),
+		Attestation:    gateway.TPMProven,
+		TPM:            tpm(key),
 		PEM:            "-----BEGIN CERTIFICATE-----\n" + serial + "\n-----END CERTIFICATE-----\n",
 	}
 }

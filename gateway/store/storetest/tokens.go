@@ -9,7 +9,7 @@ import (
 func token(h harness) {
 	want := h.claimed("ABC123", "key", "m1")
 	tok := h.setToken(want.ID, "token")
-	want.Token, want.TokenExpires = tok, now.Add(life)
+	want.Token, want.TokenExpires, want.Challenge = tok, now.Add(life), newToken("token").Challenge
 	same(h, "with its token", h.byID(want.ID), want)
 	at := now.Add(time.Minute)
 	got, err := h.UseToken(h.Context(), tok, at)
@@ -27,7 +27,7 @@ func token(h harness) {
 func tokenRefused(h harness) {
 	ctx := h.Context()
 	set := func(id int64, at time.Time) error {
-		return h.SetToken(ctx, id, secret("token"), at, at.Add(life))
+		return h.SetToken(ctx, id, store.Token{Hash: secret("token"), Expires: at.Add(life)}, at)
 	}
 	h.want("SetToken without a request", set(99, now), store.ErrNotFound)
 	open := h.add(request("ABC123", "key 1"))
@@ -45,7 +45,7 @@ func tokenRefused(h harness) {
 	h.want("a token after the exchange", err, store.ErrExpired)
 
 	short := secret("short")
-	if err := h.SetToken(ctx, r.ID, short, now, now.Add(time.Minute)); err != nil {
+	if err := h.SetToken(ctx, r.ID, store.Token{Hash: short, Expires: now.Add(time.Minute)}, now); err != nil {
 		h.Fatal(err)
 	}
 	_, err = h.UseToken(ctx, short, now.Add(time.Minute))
@@ -77,7 +77,7 @@ func tokenReplaced(h harness) {
 	h.want("the fresh token", err, nil)
 
 	fourth := h.setToken(r.ID, "fourth")
-	h.want("taking the token away", h.SetToken(h.Context(), r.ID, store.Hash{}, now, now), nil)
+	h.want("taking the token away", h.SetToken(h.Context(), r.ID, store.Token{Expires: now}, now), nil)
 	same(h, "token", h.byID(r.ID).Token, store.Hash{})
 	_, err = h.UseToken(h.Context(), fourth, now)
 	h.want("the token that was taken away", err, store.ErrNotFound)
@@ -94,7 +94,7 @@ func tokenRevoked(h harness) {
 	if !h.byID(r.ID).TokenUsed.IsZero() {
 		h.Error("the refused token is marked as used")
 	}
-	err = h.SetToken(h.Context(), r.ID, secret("another"), now, now.Add(life))
+	err = h.SetToken(h.Context(), r.ID, newToken("another"), now)
 	h.want("SetToken for a revoked machine", err, store.ErrRevoked)
 	same(h, "the token", h.byID(r.ID).Token, tok)
 }
