@@ -48,7 +48,9 @@ func (l *lab) goesOnWithoutDisplay(t *testing.T) {
 	l.waitState(t, answerLimit, provisioningpb.State_STATE_CODE_SHOWN)
 
 	l.rewire(t, l.board.hardware)
-	l.until(t, answerLimit, "no trouble", l.statusIs(&s, func(s *provisioningpb.StatusResponse) bool { return len(s.Trouble) == 0 }))
+	l.until(t, answerLimit, "no trouble, and the code", l.statusIs(&s, func(s *provisioningpb.StatusResponse) bool {
+		return len(s.Trouble) == 0 && s.State == provisioningpb.State_STATE_CODE_SHOWN
+	}))
 	l.panelSays(t, s)
 }
 
