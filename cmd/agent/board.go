@@ -65,11 +65,11 @@ height, unit, addresses, sheet.`,
 // showBoard prints the board, also one that refuses the wiring of the settings.
 func (a *app) showBoard(ctx context.Context, cfg settings.Agent, o boardOptions) error {
 	b, err := a.lookAtBoard(ctx, cfg, o.root)
-	defer b.Close()
 	var refused *board.WiringError
 	if err != nil && !errors.As(err, &refused) {
 		return err
 	}
+	defer b.Close()
 	if !o.pinout {
 		return cmp.Or(a.printBoard(b), err)
 	}
