@@ -47,6 +47,7 @@ func TestNetwork(t *testing.T) {
 		}, Fail, "no such host gw.example", "resolvectl status"},
 
 		{"gateway", checkGateway, nil, OK, "https://gw.example:3000 answers", ""},
+		{"gateway without TLS", checkGateway, server("http://localhost:3000"), OK, "http://localhost:3000 answers, without TLS", ""},
 		{"no gateway", checkGateway, func(p *patient) {
 			p.Ping = func(context.Context) error { return hinted("refused", "start it") }
 		}, Fail, "refused", "start it"},
