@@ -47,6 +47,7 @@ func TestNetwork(t *testing.T) {
 		}, Fail, "no such host gw.example", "resolvectl status"},
 
 		{"gateway", checkGateway, nil, OK, "https://gw.example:3000 answers", ""},
+		{"gateway without TLS", checkGateway, server("http://localhost:3000"), OK, "http://localhost:3000 answers, without TLS", ""},
 		{"no gateway", checkGateway, func(p *patient) {
 			p.Ping = func(context.Context) error { return hinted("refused", "start it") }
 		}, Fail, "refused", "start it"},
@@ -92,7 +93,7 @@ func TestState(t *testing.T) {
 			}
 		}, Fail, "is no folder", "provisioning.paths.state"},
 		{"read-only", checkState, unwritable(syscall.EROFS), Fail, "read-only", "mount the file system"},
-		{"of another user", checkState, unwritable(syscall.EACCES), Fail, "permission denied", "sudo -u USER mecha-agent doctor"},
+		{"of another user", checkState, unwritable(syscall.EACCES), Fail, "permission denied", "sudo install -d -m 700 -o mecha '"},
 		{"full", checkState, free(leastFree-1, nil), Fail, "0 MiB free", "make room"},
 		{"nearly full", checkState, free(leastFree, nil), Warn, "1 MiB free", "make room"},
 		{"does not tell", checkState, free(0, errors.New("no statfs")), Warn, "no statfs", ""},
@@ -148,7 +149,7 @@ func TestI2C(t *testing.T) {
 		{"on", checkI2C, header("/dev/i2c-1"), OK, "/dev/i2c-1 is on the header", ""},
 		{"no display", checkI2C, func(p *patient) { p.Settings.Hardware.Display.Controller = "none" }, Skip, "no display", ""},
 		{"named", checkI2C, func(p *patient) { p.Settings.Hardware.Display.Bus = "i2c3" }, OK, "i2c3", ""},
-		{"no header", checkI2C, func(p *patient) { p.Board.I2C = []board.Bus{{Device: "/dev/i2c-0"}} }, OK, "1 buses", ""},
+		{"no header", checkI2C, func(p *patient) { p.Board.I2C = []board.Bus{{Device: "/dev/i2c-0"}} }, OK, "on the header: /dev/i2c-0", ""},
 		{"off, not asked", checkI2C, header("", pi), Skip, "no display is asked for", "dtparam=i2c_arm=on in /boot/firmware/config.txt"},
 		{"off on a Pi", checkI2C, and(header("", pi), asked), Fail, "has no device", "sudo raspi-config nonint do_i2c 0"},
 		{"off on an older Pi", checkI2C, and(header("", pi), asked, root("boot/config.txt")), Fail, "has no device", "in /boot/config.txt"},

@@ -40,7 +40,7 @@ func checkState(_ context.Context, p *patient) Finding {
 	}
 	switch {
 	case errors.Is(err, fs.ErrPermission):
-		return fail(err.Error(), p.asService())
+		return fail(err.Error(), asService)
 	case err != nil:
 		return broken(err, "")
 	case !info.IsDir():
@@ -51,7 +51,7 @@ func checkState(_ context.Context, p *patient) Finding {
 	if err := p.Writable(folder); err != nil {
 		mend := "mount the file system for writing, or set provisioning.paths.state"
 		if errors.Is(err, fs.ErrPermission) {
-			mend = p.asService()
+			mend = fmt.Sprintf("%s, or make the folder for %s: sudo install -d -m 700 -o %s '%s'", asService, p.User, p.User, p.Settings.Provisioning.Paths.State)
 		}
 		return fail(err.Error(), mend)
 	}
@@ -71,9 +71,7 @@ func checkState(_ context.Context, p *patient) Finding {
 }
 
 // asService is for files that another user has.
-func (p *patient) asService() string {
-	return fmt.Sprintf("run this as the user of the agent (sudo -u USER mecha-agent doctor), or give the folder to %s", p.User)
-}
+const asService = "run this as the user of the agent: sudo -u USER mecha-agent doctor"
 
 // checkIdentity reads the identity as other programs do, through the configured
 // paths: the store is the running agent's.
@@ -87,7 +85,7 @@ func checkIdentity(ctx context.Context, p *patient) Finding {
 			return Finding{Result: Skip, Found: "none yet", Mend: anew}
 		case errors.Is(err, fs.ErrNotExist) && i == 2: // the root may be the issuer
 		case err != nil:
-			return p.unread(err)
+			return unread(err)
 		}
 		text[i] = string(data)
 	}
@@ -101,11 +99,11 @@ func checkIdentity(ctx context.Context, p *patient) Finding {
 	}
 	path, err := filepath.EvalSymlinks(paths.Machine.PrivateKey)
 	if err != nil {
-		return p.unread(err)
+		return unread(err)
 	}
 	key, err := p.Keys.Open(ctx, path)
 	if err != nil {
-		return p.unread(fmt.Errorf("opening the key: %w", err))
+		return unread(fmt.Errorf("opening the key: %w", err))
 	}
 	defer key.Close()
 	// At the time of its making, so that damage is told from age and from the clock.
@@ -125,9 +123,9 @@ func bundle(text string) []string {
 }
 
 // unread is an identity that cannot be read: by this user, or at all.
-func (p *patient) unread(err error) Finding {
+func unread(err error) Finding {
 	if errors.Is(err, fs.ErrPermission) {
-		return Finding{Result: Skip, Found: err.Error(), Mend: p.asService()}
+		return Finding{Result: Skip, Found: err.Error(), Mend: asService}
 	}
 	return broken(err, anew)
 }

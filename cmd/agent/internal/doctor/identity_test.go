@@ -82,7 +82,7 @@ func TestIdentity(t *testing.T) {
 		}
 	})
 	t.Run("not ours to read", func(t *testing.T) {
-		f := healthy(t).unread(&os.PathError{Op: "open", Path: "/key", Err: os.ErrPermission})
+		f := unread(&os.PathError{Op: "open", Path: "/key", Err: os.ErrPermission})
 		if f.Result != Skip || !strings.Contains(f.Mend, "sudo -u USER") {
 			t.Errorf("finding %+v", f)
 		}

@@ -73,7 +73,11 @@ func checkI2C(_ context.Context, p *patient) Finding {
 	case header >= 0 && p.Board.I2C[header].Device != "":
 		return ok("%s is on the header", p.Board.I2C[header].Device)
 	case header < 0 && len(usable) > 0:
-		return ok("%d buses, and it is not known which one is on the header", len(usable))
+		var names []string
+		for _, b := range usable {
+			names = append(names, b.Device)
+		}
+		return ok("it is not known which one is on the header: %s", strings.Join(names, ", "))
 	}
 	f := fail("the I2C bus of the header has no device", p.mendI2C(header))
 	if header < 0 {
