@@ -28,6 +28,7 @@ const (
 	hintLockout = "it unlocks by itself with time; at once: tpm2_dictionarylockout --clear-lockout (-p with the lockout " +
 		"password, where one is set)"
 	hintCleared  = "the key is gone for good: provision the machine anew"
+	hintParent   = "make the parent persistent again, from the template that it was made from, or provision the machine anew"
 	hintReplaced = "put the TPM of this machine back, or provision the machine anew"
 )
 
@@ -43,6 +44,8 @@ func (c *chip) foreign(t transport.TPM, r *resident) error {
 		return &hinted{fmt.Errorf("%w, or it is another TPM: %w", ErrCleared, err), hintReplaced}
 	case !bytes.Equal(ek, r.origin.EK):
 		return &hinted{ErrReplaced, hintReplaced}
+	case r.blob.parent != tpm2.TPMRHOwner && !c.has(r.blob.parent): // a clear takes it away, and a person can
+		return &hinted{fmt.Errorf("%w, or its parent 0x%08x was removed", ErrCleared, uint32(r.blob.parent)), hintParent}
 	}
 	return &hinted{ErrCleared, hintCleared}
 }

@@ -5,12 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 
-	"github.com/google/go-tpm/tpm2"
 	"github.com/google/go-tpm/tpm2/transport"
 
 	"github.com/mecha-org/mecha-agent/keystore"
@@ -104,10 +102,11 @@ func (s *Store) shut() error {
 	defer cancel()
 	select {
 	case <-s.turn: // and never given back
-		return s.chip.close()
 	case <-ctx.Done():
-		return nil // somebody waits for a TPM that hangs; the end of the context is his
+		s.end() // who waits for a TPM that hangs gives up, and the turn with it
+		<-s.turn
 	}
+	return s.chip.close()
 }
 
 // errClosed is the error of a Store after Close.
@@ -128,115 +127,6 @@ func (s *Store) do(ctx context.Context, f func(transport.TPM) error) error {
 	}
 	defer func() { s.turn <- struct{}{} }()
 	return s.chip.do(ctx, f)
-}
-
-// Create makes a key at path, and the folders above it with mode 0700 where they
-// are missing. It returns keystore.ErrExists when anything at all stands at path,
-// keystore.ErrExposed when others may write the folder or one above it, ErrOwnerAuth,
-// or what is wrong with the TPM. When it returns without an error, the key's file
-// is on stable storage, and so is the one that says which TPM made it.
-func (s *Store) Create(ctx context.Context, path string) (keystore.Key, error) {
-	k, err := s.create(ctx, path)
-	if err != nil {
-		return nil, fmt.Errorf("creating key in TPM %s: %w", s.chip.path, err)
-	}
-	return k, nil
-}
-
-func (s *Store) create(ctx context.Context, path string) (*key, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	if err := keyfile.MakeFolders(filepath.Dir(path)); err != nil {
-		return nil, err
-	}
-	dir, err := keyfile.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer dir.Close()
-	if err := dir.RefuseWritable(); err != nil {
-		return nil, err
-	}
-	if dir.Exists() {
-		return nil, fmt.Errorf("%w: %s", keystore.ErrExists, path)
-	}
-	var r *resident
-	err = s.do(ctx, func(t transport.TPM) (err error) {
-		r, err = s.generate(t)
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	k, err := s.key(r, path)
-	if err != nil {
-		return nil, err
-	}
-	if err := errors.Join(ctx.Err(), r.install(dir, path)); err != nil {
-		return nil, errors.Join(err, k.Close())
-	}
-	return k, nil
-}
-
-// generate makes a key and finds out where it comes from.
-func (s *Store) generate(t transport.TPM) (*resident, error) {
-	c := s.chip
-	p, handle, err := c.newParent(t)
-	if err != nil {
-		return nil, err
-	}
-	from := &origin{SRK: p.name.Buffer}
-	from.EK, from.EKFrom, err = c.endorsement(t, "")
-	var code tpm2.TPMRC
-	switch {
-	case errors.As(err, &code): // the hierarchy has a password, or is switched off
-		s.log.Warn("the TPM does not show its endorsement key: a cleared TPM will not be told from another", "reason", err)
-	case err != nil:
-		return nil, err
-	}
-	session, err := c.auth(t, p)
-	if err != nil {
-		return nil, err
-	}
-	r, err := c.create(t, p, session, keyTemplate(s.curve))
-	if err != nil {
-		return nil, err
-	}
-	r.blob.parent = handle
-	if r.name, err = nameOf(r.blob.public); err != nil {
-		return nil, err
-	}
-	from.Key, r.origin = r.name.Buffer, from
-	c.settle(t)
-	return r, nil
-}
-
-func nameOf(public tpm2.TPM2BPublic) (tpm2.TPM2BName, error) {
-	area, err := public.Contents()
-	if err != nil {
-		return tpm2.TPM2BName{}, err
-	}
-	n, err := tpm2.ObjectName(area)
-	if err != nil {
-		return tpm2.TPM2BName{}, err
-	}
-	return *n, nil
-}
-
-// install puts the files of a new key down, the key last: it is there when all is.
-func (r *resident) install(dir *keyfile.Folder, path string) error {
-	text, err := r.blob.encode()
-	if err != nil {
-		return err
-	}
-	if err := r.origin.put(path); err != nil {
-		return err
-	}
-	if err := dir.Install(text); err != nil {
-		return errors.Join(err, removeOrigin(path))
-	}
-	return nil
 }
 
 // Open reads the key at path and loads it. It returns keystore.ErrNotExist,

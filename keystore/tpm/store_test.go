@@ -3,15 +3,12 @@ package tpm
 import (
 	"context"
 	"crypto"
-	"crypto/sha256"
 	"encoding/binary"
 	"errors"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/google/go-tpm/tpm2"
@@ -69,126 +66,6 @@ func TestCommands(t *testing.T) {
 			want("Sign", tpm2.TPMCCSign)
 			without(t, again.Close())
 		})
-	}
-}
-
-// persist makes a storage root key of the owner persistent.
-func persist(t testing.TB, socket string, template tpm2.TPMTPublic) {
-	t.Helper()
-	c := raw(t, socket)
-	r, err := tpm2.CreatePrimary{PrimaryHandle: tpm2.TPMRHOwner, InPublic: tpm2.New2B(template)}.Execute(c)
-	without(t, err)
-	_, err = tpm2.EvictControl{Auth: tpm2.TPMRHOwner,
-		ObjectHandle:     &tpm2.NamedHandle{Handle: r.ObjectHandle, Name: r.Name},
-		PersistentHandle: srkHandle}.Execute(c)
-	without(t, err)
-	flush(c, r.ObjectHandle)
-}
-
-// A persistent key is a parent when it is a storage root key without
-// dictionary-attack protection, else the owner's primary key is.
-func TestPersistentParent(t *testing.T) {
-	guarded := srkTemplate()
-	guarded.ObjectAttributes.NoDA = false
-	for name, c := range map[string]struct {
-		template tpm2.TPMTPublic
-		want     tpm2.TPMHandle
-	}{
-		"fit":       {srkTemplate(), srkHandle},
-		"other ECC": {tpm2.ECCSRKTemplate, srkHandle},
-		"guarded":   {guarded, tpm2.TPMRHOwner},
-		"RSA":       {tpm2.RSASRKTemplate, tpm2.TPMRHOwner},
-	} {
-		t.Run(name, func(t *testing.T) {
-			socket := tpmtest.Start(t)
-			persist(t, socket, c.template)
-			s := newTestStore(t, Config{Path: socket})
-			path := newKeyPath(t)
-			without(t, create(t, s, path).Close())
-			text, err := os.ReadFile(path)
-			without(t, err)
-			b, err := decode(text)
-			without(t, err)
-			if b.parent != c.want {
-				t.Errorf("parent 0x%08x, want 0x%08x", uint32(b.parent), uint32(c.want))
-			}
-			k, err := newTestStore(t, Config{Path: socket}).Open(t.Context(), path)
-			without(t, err)
-			sign(t, k)
-			without(t, k.Close())
-		})
-	}
-}
-
-// The parent that was persistent when the key was made is made anew.
-func TestPersistentParentGone(t *testing.T) {
-	socket := tpmtest.Start(t)
-	persist(t, socket, srkTemplate())
-	path := newKeyPath(t)
-	without(t, create(t, newTestStore(t, Config{Path: socket}), path).Close())
-	c := raw(t, socket)
-	r, err := tpm2.ReadPublic{ObjectHandle: tpm2.TPMHandle(srkHandle)}.Execute(c)
-	without(t, err)
-	_, err = tpm2.EvictControl{Auth: tpm2.TPMRHOwner,
-		ObjectHandle: &tpm2.NamedHandle{Handle: srkHandle, Name: r.Name}, PersistentHandle: srkHandle}.Execute(c)
-	without(t, err)
-	k, err := newTestStore(t, Config{Path: socket}).Open(t.Context(), path)
-	without(t, err)
-	sign(t, k)
-	without(t, k.Close())
-}
-
-// More keys than the TPM has room for take turns.
-func TestManyKeys(t *testing.T) {
-	s := newTestStore(t, Config{Path: tpmtest.Start(t)})
-	var keys []keystore.Key
-	for range 5 {
-		keys = append(keys, create(t, s, newKeyPath(t)))
-	}
-	var all sync.WaitGroup
-	for _, k := range keys {
-		all.Go(func() {
-			digest := sha256.Sum256([]byte(k.Info().Path))
-			for range 4 {
-				if _, err := k.Sign(nil, digest[:], crypto.SHA256); err != nil {
-					t.Error(err)
-				}
-			}
-		})
-	}
-	all.Wait()
-	sign(t, keys[0])
-}
-
-// Two programs that share a TPM without a resource manager get in each other's
-// way, and both work.
-func TestTwoStores(t *testing.T) {
-	socket := tpmtest.Start(t)
-	a, b := newTestStore(t, Config{Path: socket}), newTestStore(t, Config{Path: socket})
-	one, two, three := create(t, a, newKeyPath(t)), create(t, b, newKeyPath(t)), create(t, b, newKeyPath(t))
-	for range 3 {
-		sign(t, one)
-		sign(t, two)
-		sign(t, three)
-	}
-}
-
-// What a program that was killed left in the TPM is taken away.
-func TestLeftovers(t *testing.T) {
-	socket := tpmtest.Start(t)
-	path := newKeyPath(t)
-	for range 5 {
-		s, err := New(Config{Path: socket, Curve: keystore.P256})
-		without(t, err)
-		var k keystore.Key
-		if _, err = os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
-			k, err = s.Create(t.Context(), path)
-		} else {
-			k, err = s.Open(t.Context(), path)
-		}
-		without(t, err)
-		sign(t, k) // and neither k nor s is closed
-		s.end()
 	}
 }
 

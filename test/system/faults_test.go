@@ -77,7 +77,7 @@ func (l *lab) givesLightBack(t *testing.T) {
 	l.generate(t)
 	code := l.waitState(t, answerLimit, provisioningpb.State_STATE_CODE_SHOWN)
 	l.areOutputs(t, light.leds)
-	if got := l.sample(t, light.leds); got != code.Code {
+	if got := l.read(t, light.leds); got != code.Code {
 		t.Errorf("the light says %q, the agent %q", got, code.Code)
 	}
 	drives := func(want string) {

@@ -185,6 +185,26 @@ const ledTick = 20 * time.Millisecond
 // ledLimit is several rounds of the longest code.
 const ledLimit = 2 * time.Minute
 
+// read reads the code off the LEDs until two readings in a row are the same, as a
+// person would who has time: a host that is busy makes the guest stand still for a
+// moment, and a gap longer than it is.
+func (l *lab) read(t *testing.T, leds ledRegisters) string {
+	t.Helper()
+	for last, begin := "", time.Now(); ; {
+		code := l.sample(t, leds)
+		if code == last {
+			return code
+		}
+		if last != "" {
+			t.Logf("the LEDs said %q, then %q", last, code)
+		}
+		if time.Since(begin) > ledLimit {
+			t.Fatalf("no two readings of the LEDs in a row were the same in %s", ledLimit)
+		}
+		last = code
+	}
+}
+
 // sample reads the LEDs' register for as long as it takes until a code can be read
 // in what it saw.
 func (l *lab) sample(t *testing.T, leds ledRegisters) string {
