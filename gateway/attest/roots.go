@@ -13,7 +13,7 @@ import (
 // Bounds of the folder that an operator fills. Microsoft's collection of every
 // maker's CAs has some 900 files.
 const (
-	maxRootFile  = 1 << 20
+	maxRootFile  = 8 << 20
 	maxRootFiles = 5000
 )
 

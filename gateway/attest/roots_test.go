@@ -44,7 +44,7 @@ func TestLoadRootsFails(t *testing.T) {
 	for name, fsys := range map[string]fs.FS{
 		"empty":                 fstest.MapFS{},
 		"intermediates only":    fstest.MapFS{"a.der": {Data: m.Intermediate.Raw}},
-		"longer than any":       fstest.MapFS{"a.der": {Data: make([]byte, 1<<20+1)}},
+		"longer than any":       fstest.MapFS{"a.der": {Data: make([]byte, 8<<20+1)}},
 		"PEM of something else": fstest.MapFS{"a.pem": {Data: pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: []byte("x")})}},
 	} {
 		_, _, err := attest.LoadRoots(fsys)

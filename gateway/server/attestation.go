@@ -72,6 +72,7 @@ func (s *Service) identify(ctx context.Context, id *gateway.TPMIdentity, r *stor
 		if policy == Required {
 			return fail(gateway.Precondition, "attestation: %w", err)
 		}
+		s.log.InfoContext(ctx, "TPM not taken for one", "key", r.KeyFingerprint, "error", err)
 		r.TPM = gateway.TPM{Reason: err.Error()}
 		return nil
 	}
