@@ -59,10 +59,7 @@ func TestBoardGetsItsIdentity(t *testing.T) {
 				t.Errorf("after a restart it is %q", again.MachineId)
 			}
 
-			answer, err := r.agent.Deprovision(t.Context(), &provisioningpb.Empty{})
-			if err != nil || !answer.Success {
-				t.Fatalf("deprovision: %v, %v", answer, err)
-			}
+			r.remove(scheme)
 			for _, name := range []string{"key.pem", "csr.pem", "machine.pem", "ca_bundle.pem", "root.pem"} {
 				if _, err := os.Stat(r.file("id/" + name)); !errors.Is(err, fs.ErrNotExist) {
 					t.Errorf("%s is still there: %v", name, err)
@@ -70,6 +67,29 @@ func TestBoardGetsItsIdentity(t *testing.T) {
 			}
 			stop()
 		})
+	}
+}
+
+// remove removes the identity: by the button, which a hold that is too short does not,
+// or by the call.
+func (r *rig) remove(scheme string) {
+	r.t.Helper()
+	if scheme == "https" {
+		answer, err := r.agent.Deprovision(r.t.Context(), &provisioningpb.Empty{})
+		if err != nil || !answer.Success {
+			r.t.Fatalf("deprovision: %v, %v", answer, err)
+		}
+		return
+	}
+	for _, hold := range []time.Duration{1500 * time.Millisecond, 5500 * time.Millisecond} {
+		before := r.awaitState(provisioningpb.State_STATE_PROVISIONED)
+		if err := r.board.Press(r.t.Context(), hold); err != nil {
+			r.t.Fatal(err)
+		}
+		r.t.Logf("held for %s as machine %s", hold, before.MachineId)
+	}
+	if s := r.awaitState(provisioningpb.State_STATE_IDLE); s.MachineId != "" || s.Provisioned {
+		r.t.Errorf("after the hold it is %v", s)
 	}
 }
 
