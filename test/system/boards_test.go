@@ -40,10 +40,9 @@ type ledRegisters struct {
 	level uint64 // register with the level of the lines
 	// Which bits of it: one that says the code in Morse; or five that say it in binary,
 	// the most significant first, and the strobe; or red, green and blue.
-	morse  int
-	bits   []int
-	rgb    []int
-	invert bool // a low level lights them
+	morse int
+	bits  []int
+	rgb   []int
 	// outputs are the registers that make the lines outputs: what is in them then, as
 	// far as the mask goes.
 	outputs []outputRegister
@@ -196,7 +195,7 @@ var boards = []board{
 			{0x20200008, 7 << 18, 1 << 18},
 		}},
 		// GPIO47, in GPLEV1 and GPFSEL4.
-		light: &light{"ACT", ledRegisters{level: 0x20200038, morse: 15, invert: true, outputs: []outputRegister{{0x20200010, 7 << 21, 1 << 21}}}},
+		light: &light{"ACT", ledRegisters{level: 0x20200038, morse: 15, outputs: []outputRegister{{0x20200010, 7 << 21, 1 << 21}}}},
 	},
 }
 

@@ -135,9 +135,7 @@ func (l *lab) lightsSay(t *testing.T, s *provisioningpb.StatusResponse) {
 		l.hasColour(t, s.State)
 		return
 	}
-	if got := l.read(t, *leds); got != s.Code {
-		t.Errorf("the LEDs say %q, the agent %q", got, s.Code)
-	}
+	l.says(t, *leds, s.Code)
 }
 
 // nextCode asks for a code while one stands: its owner wants another one.
