@@ -45,7 +45,6 @@ func (a *app) runCommand() *cobra.Command {
 // daemon is the data flow: settings, board, keystore, identity, panel, gateway,
 // exchange, and the service that other programs ask.
 func (a *app) daemon(ctx context.Context, cfg settings.Agent, log *slog.Logger) error {
-	restoreLights(cfg, log)
 	machine, err := openBoard(ctx, a.root, cfg, host.New())
 	if err != nil {
 		return fmt.Errorf("finding the board: %w", err)
@@ -62,6 +61,7 @@ func (a *app) daemon(ctx context.Context, cfg settings.Agent, log *slog.Logger) 
 		return fmt.Errorf("opening the identity: %w", err)
 	}
 	defer id.Close()
+	restoreLights(cfg, log) // no other agent runs: the identity is locked
 
 	panel, err := openPanel(&machine, cfg.Hardware, a.Stdout, log)
 	if err != nil {
