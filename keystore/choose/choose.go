@@ -1,10 +1,13 @@
 // Package choose decides which keystore holds a machine's key: what the settings
-// ask for, what was chosen before, and whether the TPM works.
+// ask for, what was chosen before, and whether the TPM works. Store is the
+// keystore that follows the decision.
 package choose
 
 import (
 	"errors"
 	"fmt"
+
+	"github.com/mecha-org/mecha-agent/keystore/internal/keyfile"
 )
 
 // Policies of the settings, and the backends among them.
@@ -22,17 +25,11 @@ var ErrGone = errors.New("the machine's key is in a TPM that cannot be used")
 // holds the machine's key.
 var ErrChanged = errors.New("the machine's key is in another keystore than the settings say")
 
-// hinted is an error that a person can mend.
-type hinted struct {
-	err  error
-	hint string
-}
-
-func (e *hinted) Error() string { return e.err.Error() }
-func (e *hinted) Unwrap() error { return e.err }
-
-// Hint returns what a person can do about it.
-func (e *hinted) Hint() string { return e.hint }
+// Reasons, as words.
+const (
+	inUse = "it holds the machine's key"
+	noTPM = "no TPM works here: "
+)
 
 // Choose returns the backend to use, TPM or Disk, and why, as words for logs and
 // displays. recorded is the backend that holds the machine's key, "" when there is
@@ -51,15 +48,15 @@ func Choose(policy, recorded string, tpmErr error) (backend, why string, err err
 		return "", "", fmt.Errorf("recorded keystore %q: want %s or %s", recorded, TPM, Disk)
 	}
 	if recorded != "" && policy != Auto && policy != recorded {
-		return "", "", &hinted{
+		return "", "", keyfile.WithHint(
 			fmt.Errorf("%w: it is in %q, keystore.backend is %q", ErrChanged, recorded, policy),
-			"set keystore.backend to " + recorded + ", or deprovision the machine and provision it anew"}
+			"set keystore.backend to "+recorded+", or deprovision the machine and provision it anew")
 	}
 	switch {
 	case recorded == TPM && tpmErr != nil:
 		return "", "", fmt.Errorf("%w: %w", ErrGone, tpmErr)
 	case recorded != "":
-		return recorded, "it holds the machine's key", nil
+		return recorded, inUse, nil
 	case policy == Disk:
 		return Disk, "the settings say so", nil
 	case policy == TPM && tpmErr != nil:
@@ -67,7 +64,7 @@ func Choose(policy, recorded string, tpmErr error) (backend, why string, err err
 	case policy == TPM:
 		return TPM, "the settings say so", nil
 	case tpmErr != nil:
-		return Disk, "no TPM works here: " + tpmErr.Error(), nil
+		return Disk, noTPM + tpmErr.Error(), nil
 	}
 	return TPM, "a TPM works here", nil
 }

@@ -6,10 +6,11 @@ import (
 	"testing"
 
 	"github.com/mecha-org/mecha-agent/gateway"
+	"github.com/mecha-org/mecha-agent/keystore/internal/keyfile"
 )
 
 func TestChoose(t *testing.T) {
-	broken := &hinted{errors.New("no TPM"), "plug it in"}
+	broken := keyfile.WithHint(errors.New("no TPM"), "plug it in")
 	for _, c := range []struct {
 		policy, recorded string
 		tpm              error

@@ -202,7 +202,11 @@ func unfit(err error, path string) error {
 // it does not need the TPM. Without the file nobody can load the key: the TPM
 // keeps nothing of it. It returns keystore.ErrNotExist when nothing stands at path
 // and keystore.ErrDamaged, removing nothing, when that is not a regular file.
-func (s *Store) Delete(ctx context.Context, path string) error {
+func (s *Store) Delete(ctx context.Context, path string) error { return Delete(ctx, path) }
+
+// Delete is Store.Delete without a TPM. It takes away keys of the disk keystore
+// just as well: their files are files.
+func Delete(ctx context.Context, path string) error {
 	if err := remove(ctx, path); err != nil {
 		return fmt.Errorf("deleting key: %w", err)
 	}
