@@ -15,8 +15,8 @@ import (
 
 // Key returns the key of the identity in the making. The first call makes it;
 // later calls, also of later processes, return the same until Commit or Remove.
-// A pending key that is damaged or of another kind is worth nothing yet: it is
-// discarded and made anew. The Store closes the key: in Commit, Remove and Close.
+// A pending key that is damaged, of another kind or lost with its TPM is worth
+// nothing yet: it is discarded and made anew. The Store closes the key: in Commit, Remove and Close.
 func (s *Store) Key(ctx context.Context) (crypto.Signer, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -24,7 +24,7 @@ func (s *Store) Key(ctx context.Context) (crypto.Signer, error) {
 		return nil, err
 	}
 	err := s.openPending(ctx)
-	if errors.Is(err, keystore.ErrDamaged) || errors.Is(err, keystore.ErrWrongKind) {
+	if useless(err) {
 		if err := s.disk.removeTree(s.state(pendingName)); err != nil {
 			return nil, storing("discarding a damaged key", err)
 		}
@@ -37,6 +37,12 @@ func (s *Store) Key(ctx context.Context) (crypto.Signer, error) {
 		return nil, fmt.Errorf("key of the new identity: %w", err)
 	}
 	return s.pending, nil
+}
+
+// useless says whether err means that a key will never work: it is damaged, of a
+// kind that no keystore takes, or of hardware that forgot it or is not here.
+func useless(err error) bool {
+	return errors.Is(err, keystore.ErrDamaged) || errors.Is(err, keystore.ErrWrongKind) || errors.Is(err, keystore.ErrLost)
 }
 
 func (s *Store) openPending(ctx context.Context) (err error) {

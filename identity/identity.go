@@ -6,10 +6,12 @@
 // The state folder looks like this:
 //
 //	lock                      held (flock) by the one process at work
-//	pending/key.pem           key of the identity in the making
+//	pending/key.pem           key of the identity in the making; the keystore may
+//	                          keep more beside it, key.pem.*
 //	gen-7/{key,csr,machine,ca_bundle,root}.pem
 //	current -> gen-7          the switch: one rename
 //	session.json              code announced last
+//	keystore                  which keystore was chosen; keystore/choose writes it
 //	removing                  a removal is under way; Open finishes it
 //	adopting/                 files of another program, being copied
 //

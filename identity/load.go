@@ -124,7 +124,9 @@ func (s *Store) read(ctx context.Context, f found) (Identity, keystore.Key, erro
 	}
 	key, err := s.keys.Open(ctx, f.paths[keyName])
 	switch {
-	case errors.Is(err, keystore.ErrNotExist), errors.Is(err, keystore.ErrDamaged), errors.Is(err, keystore.ErrWrongKind):
+	case errors.Is(err, keystore.ErrLost): // it knows more of it than we do
+		return Identity{}, nil, &hinted{err: fmt.Errorf("%w: %w", ErrDamaged, err), hint: gateway.HintOf(err)}
+	case errors.Is(err, keystore.ErrNotExist), useless(err):
 		return Identity{}, nil, damaged(err)
 	case err != nil:
 		return Identity{}, nil, fmt.Errorf("key of the identity: %w", err)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 )
 
 // Remove takes the identity away and returns the paths of what it removed. First
@@ -34,7 +35,7 @@ func (s *Store) Remove(ctx context.Context) ([]string, error) {
 
 // anything reports whether there is something to remove.
 func (s *Store) anything() bool {
-	for _, name := range []string{currentName, removingName, pendingName, adoptingName, sessionName} {
+	for _, name := range []string{currentName, removingName, pendingName, adoptingName, sessionName, KeystoreName} {
 		if exists(s.state(name)) {
 			return true
 		}
@@ -124,6 +125,9 @@ func (s *Store) finishRemoval(ctx context.Context) ([]string, error) {
 		r.key(ctx, filepath.Join(dir, keyName))
 	}
 	r.tree(s.state(sessionName))
+	if !slices.ContainsFunc(folders, func(dir string) bool { return exists(filepath.Join(dir, keyName)) }) {
+		r.tree(s.state(KeystoreName)) // there is no key that it speaks of
+	}
 	for i, sl := range s.slots {
 		if what[i] == regular || what[i] == ours {
 			r.tree(sl.path)

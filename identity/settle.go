@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/mecha-org/mecha-agent/keystore"
 )
@@ -20,7 +21,7 @@ import (
 //	                    still stand), a new one becomes pending/ again, so that
 //	                    its key is kept
 //	gen < current       switched away from: its key is deleted, then the rest
-//	pending/            everything but the key is removed
+//	pending/            everything but the key and what is its keystore's is removed
 //	no switch           the folders of the files are synced
 //
 // It changes nothing that a reader of the configured paths sees, except that a
@@ -129,7 +130,7 @@ func (s *Store) cleanPending() error {
 		return nil // there is none
 	}
 	for _, e := range entries {
-		if e.Name() == keyName {
+		if e.Name() == keyName || strings.HasPrefix(e.Name(), keyName+".") { // the keystore's
 			continue
 		}
 		if err := s.disk.removeTree(s.state(pendingName, e.Name())); err != nil {

@@ -27,6 +27,10 @@ const (
 	sessionName  = "session.json"
 	genPrefix    = "gen-"
 
+	// KeystoreName is the file that says which keystore was chosen for the
+	// machine's keys. It goes with the identity.
+	KeystoreName = "keystore"
+
 	keyName    = "key.pem"
 	csrName    = "csr.pem"
 	certName   = "machine.pem"

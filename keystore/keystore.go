@@ -27,6 +27,7 @@ var (
 	ErrExposed   = errors.New("key can be read by others")
 	ErrDamaged   = errors.New("key file is damaged")
 	ErrWrongKind = errors.New("not an ECDSA key on P-256 or P-384")
+	ErrLost      = errors.New("no hardware here can use the key") // its file is whole
 )
 
 // Info is what is known about a key, none of it secret.

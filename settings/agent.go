@@ -60,8 +60,10 @@ type CertPath struct {
 
 // Keystore is where the private key is made and kept.
 type Keystore struct {
-	Backend string `yaml:"backend"` // "disk"
-	Curve   string `yaml:"curve"`   // "P-256" or "P-384"
+	Backend string `yaml:"backend"`       // "auto" (a TPM that works when the first key is made, else the disk), "tpm", "disk"
+	TPM     string `yaml:"tpm" is:"path"` // device node or Unix socket; empty: /dev/tpmrm0, then /dev/tpm0
+	Curve   string `yaml:"curve"`         // "P-256" or "P-384"
+	Trouble string `yaml:"trouble"`       // when the machine's key cannot be used at the start: "degraded" (run, and say so) or "exit"
 }
 
 // Hardware is the board and what is connected to it. A line is named by its pin on
@@ -145,7 +147,7 @@ func DefaultAgent() Agent {
 				State:    "~/.mecha/agent/state",
 			},
 		},
-		Keystore: Keystore{Backend: "disk", Curve: "P-256"},
+		Keystore: Keystore{Backend: "auto", Curve: "P-256", Trouble: "degraded"},
 		Hardware: Hardware{Board: "auto", Console: "auto",
 			Display: Display{Controller: "auto", Sleep: 10 * time.Minute},
 			LEDs:    LEDs{Onboard: "auto", Active: "high", Pace: time.Second, Dot: 200 * time.Millisecond},

@@ -14,8 +14,9 @@ const longestSocket = 107
 func checkAgent(c *checker, a *Agent) {
 	c.provisioning(&a.Provisioning)
 	c.paths(&a.Provisioning.Paths)
-	c.oneOf("keystore.backend", a.Keystore.Backend, "disk")
+	c.oneOf("keystore.backend", a.Keystore.Backend, "auto", "tpm", "disk")
 	c.oneOf("keystore.curve", a.Keystore.Curve, "P-256", "P-384")
+	c.oneOf("keystore.trouble", a.Keystore.Trouble, "degraded", "exit")
 	c.hardware(&a.Hardware)
 	c.server(&a.Server)
 	c.logging(&a.Logging)

@@ -15,12 +15,20 @@ import (
 // them is mended by trying again, and none takes anything away: the key file stays
 // as it is.
 var (
-	ErrCleared   = errors.New("the TPM was cleared after the key was made")
-	ErrReplaced  = errors.New("another TPM made the key")
+	ErrCleared   = error(lossError("the TPM was cleared after the key was made"))
+	ErrReplaced  = error(lossError("another TPM made the key"))
 	ErrSwapped   = errors.New("the file holds another key than the one made there")
 	ErrLockout   = errors.New("the TPM is locked out")          // after too many wrong passwords
 	ErrOwnerAuth = errors.New("the TPM's owner has a password") // that is needed to make its root key
 )
+
+// lossError is an error that wraps keystore.ErrLost in words of its own.
+type lossError string
+
+func (l lossError) Error() string { return string(l) }
+
+// Is implements what errors.Is asks.
+func (lossError) Is(target error) bool { return target == keystore.ErrLost }
 
 const (
 	hintOwnerAuth = "take the password away (tpm2_changeauth -c owner -p PASSWORD), or give the TPM a persistent " +
