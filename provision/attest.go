@@ -40,8 +40,8 @@ func (p *Provisioner) identify(ctx context.Context) *gateway.TPMIdentity {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.tpm = &id
-	return p.tpm
+	p.tpm = id
+	return id
 }
 
 // evidence answers the challenge of a manifest, for a request in PEM; nil when

@@ -62,9 +62,10 @@ type Sessions interface {
 // Attester speaks for the TPM that the device key is in. The gateway believes none
 // of it before it has checked.
 type Attester interface {
-	// Identity returns what the TPM says of itself. It stays the same as long as
-	// the TPM is not cleared, and is asked for once.
-	Identity(ctx context.Context) (gateway.TPMIdentity, error)
+	// Identity returns what the TPM says of itself; nil when the key is in none. It
+	// stays the same as long as the TPM is not cleared, and is asked for until it is
+	// known.
+	Identity(ctx context.Context) (*gateway.TPMIdentity, error)
 	// Prove returns the evidence that the device key, which signed the request, is
 	// in that TPM.
 	Prove(ctx context.Context, c gateway.Challenge, csrDER []byte) (gateway.Evidence, error)
@@ -81,7 +82,7 @@ type Config struct {
 	Gateway  Gateway
 	Vault    Vault
 	Sessions Sessions
-	Attester Attester     // nil: the key is in no TPM
+	Attester Attester     // nil: keys are in no TPM
 	Panel    Panel        // may be nil
 	Log      *slog.Logger // may be nil
 	Board    gateway.Board

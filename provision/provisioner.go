@@ -48,6 +48,7 @@ type Provisioner struct {
 	saved    bool                 // a session is on disk
 	tpm      *gateway.TPMIdentity // as the TPM told it, nil before
 	expiry   *time.Timer          // for the end of the certificate in use, nil without one to come
+	unread   *time.Timer          // for another look at an identity that could not be read, nil when it could
 }
 
 // work is the goroutine that drives the exchange.
@@ -134,6 +135,7 @@ func (p *Provisioner) identity(ctx context.Context) (func(*Status), error) {
 	if err != nil {
 		return nil, failed(stepRestore, err)
 	}
+	p.read()
 	return func(s *Status) { s.Provisioned, s.MachineID, s.CertificateExpires = id != "", id, notAfter }, nil
 }
 

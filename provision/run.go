@@ -28,6 +28,7 @@ func (p *Provisioner) Run(ctx context.Context) error {
 			p.ended = true
 			p.awaitExpiry() // no more
 			p.mu.Unlock()
+			p.read()
 			close(p.stopped)
 			p.wg.Wait()
 			p.mu.Lock()
@@ -54,6 +55,7 @@ func (p *Provisioner) restore(ctx context.Context) {
 		if err != nil {
 			s.State = Failed
 			s.blame(err)
+			p.readAgain(ctx, firstLook)
 			return
 		}
 		identity(s)
@@ -124,6 +126,7 @@ func (p *Provisioner) press(ctx context.Context) {
 		return
 	}
 	defer p.ctl.release()
+	p.lookAgain(ctx)
 	p.mu.Lock()
 	p.lookAtClock()
 	if p.status.State == Provisioned && p.work == nil {

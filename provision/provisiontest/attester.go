@@ -18,6 +18,8 @@ var errNoTPM = errors.New("a TPM is required")
 // Attester is a TPM in name: Gateway takes its evidence for what it is, an answer
 // to the newest challenge and for this very request.
 type Attester struct {
+	None bool // the key turns out to be in no TPM
+
 	mu    sync.Mutex
 	fail  map[string][]error
 	asked map[string]int
@@ -60,11 +62,14 @@ func (a *Attester) next(ctx context.Context, method string) error {
 }
 
 // Identity implements provision.Attester.
-func (a *Attester) Identity(ctx context.Context) (gateway.TPMIdentity, error) {
+func (a *Attester) Identity(ctx context.Context) (*gateway.TPMIdentity, error) {
 	if err := a.next(ctx, "Identity"); err != nil {
-		return gateway.TPMIdentity{}, err
+		return nil, err
 	}
-	return gateway.TPMIdentity{EKPublic: []byte("EK"), AKPublic: []byte("AK")}, nil
+	if a.None {
+		return nil, nil
+	}
+	return &gateway.TPMIdentity{EKPublic: []byte("EK"), AKPublic: []byte("AK")}, nil
 }
 
 // Prove implements provision.Attester.

@@ -45,6 +45,13 @@ func (v *Vault) Fail(method string, errs ...error) {
 	v.fail[method] = append(v.fail[method], errs...)
 }
 
+// Mend lets all further calls of method pass.
+func (v *Vault) Mend(method string) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	delete(v.fail, method)
+}
+
 // Commits returns how many identities were stored.
 func (v *Vault) Commits() int {
 	v.mu.Lock()
