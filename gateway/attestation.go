@@ -1,8 +1,10 @@
 package gateway
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"log/slog"
+	"slices"
 )
 
 // Attestation says what was proven of where the key of a certificate lives.
@@ -51,6 +53,12 @@ func (c Challenge) Check() error {
 		return fmt.Errorf("a secret of %d bytes, want 4 to 1024", n)
 	}
 	return nil
+}
+
+// Qualifying returns the qualifying data that TPM2_Certify is to be given to answer
+// a challenge with this nonce: the SHA-256 of the nonce and the DER of the request.
+func Qualifying(nonce, csrDER []byte) [32]byte {
+	return sha256.Sum256(slices.Concat(nonce, csrDER))
 }
 
 // Evidence answers a Challenge, with the request for a certificate.

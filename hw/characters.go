@@ -93,9 +93,9 @@ func wordLines(v View, columns, rows int) []string {
 		if rows < 3 {
 			return append([]string{title}, machine...)
 		}
-		return append(append(lines, machine...), fit(v.step(), columns, n-1)...)
+		return append(append(lines, machine...), v.statement("", columns, n-1)...)
 	}
-	return append(lines, fit(lead+v.step(), columns, n)...)
+	return append(lines, v.statement(lead, columns, n)...)
 }
 
 // Digits returns v at now for a display of n digits with a dot each, such as four

@@ -74,9 +74,17 @@ func sentence(v View) string {
 	case v.Mode == ModeReset && !v.Expires.IsZero(): // no count: lines are not written every second
 		return v.Mode.title() + ": hold the button until " + v.Expires.Format("15:04:05") + ", then let go to remove the identity"
 	case v.Mode == ModeDone && v.MachineID != "":
-		return v.Mode.title() + ": " + v.step() + ", machine " + plain(v.MachineID)
+		return v.Mode.title() + ": " + v.step() + ", machine " + plain(v.MachineID) + v.place()
 	}
-	return v.Mode.title() + ": " + v.step()
+	return v.Mode.title() + ": " + v.step() + v.place()
+}
+
+// place says where the key is, at rest.
+func (v View) place() string {
+	if !v.rests() {
+		return ""
+	}
+	return "; " + plain(v.Keystore)
 }
 
 // block writes a code with what belongs to it.

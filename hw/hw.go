@@ -46,6 +46,7 @@ type View struct {
 	ClaimURL  string    // drawn as a QR code where there is room
 	Step      string    // state and step in words
 	MachineID string
+	Keystore  string // where the key is, in words; shown at rest where there is room
 	Error     string
 	Hint      string
 }

@@ -126,7 +126,7 @@ func drawWords(c canvas, l layout, v View) {
 		c.lines(at, failure(v, lead, cols, l.linesIn(at)), l.pitch)
 		return
 	}
-	c.lines(at, fit(lead+v.step(), cols, l.linesIn(at)), l.pitch)
+	c.lines(at, v.statement(lead, cols, l.linesIn(at)), l.pitch)
 }
 
 // drawDone draws the machine id, large where it can be.
@@ -140,7 +140,7 @@ func drawDone(c canvas, l layout, v View, lead string) {
 	}
 	c.text(at.Min, shortID(v.MachineID), l.id)
 	at.Min.Y += l.id*glyphHeight + l.pitch - glyphHeight + 1
-	c.lines(at, fit(lead+v.step(), cols, l.linesIn(at)), l.pitch)
+	c.lines(at, v.statement(lead, cols, l.linesIn(at)), l.pitch)
 }
 
 // failure returns the error and what a person can do about it on n lines. Either

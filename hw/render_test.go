@@ -41,6 +41,7 @@ var pictures = []struct {
 	view hw.View
 }{
 	{"idle", hw.View{}},
+	{"idle-keystore", hw.View{Keystore: "Key on disk, no TPM"}},
 	{"waiting", hw.View{Mode: hw.ModeWaiting}},
 	{"code", codeView},
 	{"code-qr", withURL(codeView, "http://192.168.178.20:3000/claim?code=7K2M9X")},
@@ -49,6 +50,7 @@ var pictures = []struct {
 	{"code-12", withCode(codeView, "0D8B5S2ZQGWM")},
 	{"working", hw.View{Mode: hw.ModeWorking, Step: "Claimed: signing the request"}},
 	{"done", hw.View{Mode: hw.ModeDone, MachineID: "3f2a9c41-7f0e-4d9b-8a55-9b6c5e1d2f00"}},
+	{"done-keystore", hw.View{Mode: hw.ModeDone, MachineID: "3f2a9c41-7f0e-4d9b-8a55-9b6c5e1d2f00", Keystore: "Key in the TPM"}},
 	{"failed", failedView},
 	{"reset", resetView},
 	{"reset-over", func() hw.View { v := resetView; v.Expires = noon; return v }()},

@@ -162,8 +162,11 @@ func wordPage(v View, columns, rows int, now time.Time) terminalPage {
 		p.add("", fit(v.step(), columns, 1)...)
 		p.add("", "")
 		p.add("", fit("Machine "+plain(v.MachineID), columns, room-2)...)
+		if v.rests() {
+			p.add("", fit(plain(v.Keystore), columns, 1)...)
+		}
 	default:
-		p.add("", fit(v.step(), columns, room)...)
+		p.add("", v.statement("", columns, room)...)
 	}
 	return p
 }

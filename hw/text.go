@@ -195,6 +195,19 @@ func (v View) step() string {
 	return ""
 }
 
+// statement returns the step on at most n lines, behind lead, and at rest where the
+// key is if that leaves a line.
+func (v View) statement(lead string, columns, n int) []string {
+	lines := fit(lead+v.step(), columns, n)
+	if v.rests() && len(lines) < n {
+		lines = append(lines, fit(plain(v.Keystore), columns, 1)...)
+	}
+	return lines
+}
+
+// rests reports whether there is nothing to tell but what is.
+func (v View) rests() bool { return v.Keystore != "" && (v.Mode == ModeIdle || v.Mode == ModeDone) }
+
 // shortID returns the first eight characters of a machine id: enough to find the
 // machine in a list, and to read aloud.
 func shortID(id string) string {

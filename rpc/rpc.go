@@ -47,8 +47,8 @@ type Certificates struct {
 type Config struct {
 	Exchange     Exchange
 	Certificates func(ctx context.Context) (Certificates, error)
-	Keystore     string // where the key lives, as Status tells it
-	Board        string // vendor and model, as Status tells it
+	Keystore     func() (backend, reason string) // where the key lives and why, as Status tells it; nil: nobody knows
+	Board        string                          // vendor and model, as Status tells it
 	Version      string
 	Trouble      func() []string // parts of the panel that fail now, a line each; nil: nobody knows
 	Log          *slog.Logger

@@ -211,7 +211,7 @@ func TestWatchStatusEndsWithTheAgent(t *testing.T) {
 	x.states <- provision.Status{State: provision.Idle, Step: "announcing the code"}
 	x.states <- provision.Status{State: provision.Provisioned, MachineID: "machine-1"}
 	close(x.states)
-	stream, err := provisioningpb.NewProvisioningServiceClient(serve(t, Config{Exchange: x, Board: "Test board", Keystore: "disk", Version: "1",
+	stream, err := provisioningpb.NewProvisioningServiceClient(serve(t, Config{Exchange: x, Board: "Test board", Keystore: func() (string, string) { return "disk", "the settings say so" }, Version: "1",
 		Trouble: func() []string { return []string{"a screen: unplugged"} }})).
 		WatchStatus(t.Context(), &provisioningpb.StatusRequest{})
 	if err != nil {

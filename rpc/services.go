@@ -84,7 +84,13 @@ func (s *provisioning) status(st provision.Status) *provisioningpb.StatusRespons
 	if s.c.Trouble != nil {
 		trouble = s.c.Trouble()
 	}
+	var backend, reason string
+	if s.c.Keystore != nil {
+		backend, reason = s.c.Keystore()
+	}
 	return &provisioningpb.StatusResponse{
+		KeystoreReason:     reason,
+		Unattested:         st.Unattested,
 		Trouble:            trouble,
 		State:              states[st.State],
 		Provisioned:        st.Provisioned,
@@ -95,7 +101,7 @@ func (s *provisioning) status(st provision.Status) *provisioningpb.StatusRespons
 		Error:              st.Error,
 		Hint:               st.Hint,
 		CertificateExpires: timestamp(st.CertificateExpires),
-		Keystore:           s.c.Keystore,
+		Keystore:           backend,
 		Board:              s.c.Board,
 		Version:            s.c.Version,
 		KeyFingerprint:     st.KeyFingerprint,

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -52,7 +53,9 @@ type statusJSON struct {
 	KeyFingerprint     string     `json:"key_fingerprint,omitempty"`
 	Error              string     `json:"error,omitempty"`
 	Hint               string     `json:"hint,omitempty"`
+	Unattested         string     `json:"unattested,omitempty"`
 	Keystore           string     `json:"keystore"`
+	KeystoreReason     string     `json:"keystore_reason,omitempty"`
 	Board              string     `json:"board"`
 	Version            string     `json:"version"`
 	Trouble            []string   `json:"trouble,omitempty"`
@@ -67,7 +70,7 @@ func toJSON(s *provisioningpb.StatusResponse) statusJSON {
 		return &u
 	}
 	return statusJSON{stateText(s.State), s.Step, s.Provisioned, s.MachineId, when(s.CertificateExpires), s.Code, when(s.CodeExpires),
-		s.ClaimUrl, s.KeyFingerprint, s.Error, s.Hint, s.Keystore, s.Board, s.Version, s.Trouble}
+		s.ClaimUrl, s.KeyFingerprint, s.Error, s.Hint, s.Unattested, s.Keystore, s.KeystoreReason, s.Board, s.Version, s.Trouble}
 }
 
 // stateText is the contract's state as a person reads it: "code shown".
@@ -96,13 +99,22 @@ func (a *app) printStatus(s *provisioningpb.StatusResponse) error {
 	row("key", s.KeyFingerprint)
 	row("error", s.Error)
 	row("hint", s.Hint)
-	row("keystore", s.Keystore)
+	row("no proof", s.Unattested)
+	row("keystore", cmp.Or(s.Keystore, "none")+why(s.KeystoreReason))
 	row("board", s.Board)
 	row("version", s.Version)
 	for _, part := range s.Trouble {
-		row("panel", part)
+		row("trouble", part)
 	}
 	return w.Flush()
+}
+
+// why puts a reason behind what it is for.
+func why(reason string) string {
+	if reason == "" {
+		return ""
+	}
+	return " (" + reason + ")"
 }
 
 func asTime(t *timestamppb.Timestamp) time.Time {

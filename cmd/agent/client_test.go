@@ -90,7 +90,7 @@ func startAgent(t *testing.T, x *exchange) agent {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error)
 	go func() {
-		done <- rpc.Serve(ctx, rpc.Config{Exchange: x, Keystore: "disk", Board: "Acme Comet", Version: "1.2.3",
+		done <- rpc.Serve(ctx, rpc.Config{Exchange: x, Keystore: func() (string, string) { return "disk", "the settings say so" }, Board: "Acme Comet", Version: "1.2.3",
 			Log: slog.New(slog.DiscardHandler)}, listeners...)
 	}()
 	t.Cleanup(func() {
@@ -173,13 +173,13 @@ func TestData(t *testing.T) {
 			"claim it at https://gw/claim?code=ABC234\nits key is aa:bb\nit stands until " + soon + "\n"},
 		{"code", exchange{}, "ABC234\n", ""}, // made, and overtaken before the status was asked for
 		{"status", exchange{status: []provision.Status{codeShown}}, "state        code shown\nprovisioned  no\ncode         ABC234\ncode until   " + soon +
-			"\nclaim at     https://gw/claim?code=ABC234\nkey          aa:bb\nkeystore     disk\nboard        Acme Comet\nversion      1.2.3\n", ""},
+			"\nclaim at     https://gw/claim?code=ABC234\nkey          aa:bb\nkeystore     disk (the settings say so)\nboard        Acme Comet\nversion      1.2.3\n", ""},
 		{"provision ABC234", exchange{claimed: true, status: []provision.Status{provisioned}}, "provisioned as machine-1 until " + year + "\n", ""},
-		{"status", exchange{}, "state        idle\nprovisioned  no\nkeystore     disk\nboard        Acme Comet\nversion      1.2.3\n", ""},
+		{"status", exchange{}, "state        idle\nprovisioned  no\nkeystore     disk (the settings say so)\nboard        Acme Comet\nversion      1.2.3\n", ""},
 		{"status", exchange{status: []provision.Status{{State: provision.Failed, Provisioned: true, MachineID: "machine-1",
 			CertificateExpires: inAYear, Error: "no luck", Hint: "try again"}}},
 			"state              failed\nprovisioned        yes\nmachine id         machine-1\ncertificate until  " + year +
-				"\nerror              no luck\nhint               try again\nkeystore           disk\nboard              Acme Comet\nversion            1.2.3\n", ""},
+				"\nerror              no luck\nhint               try again\nkeystore           disk (the settings say so)\nboard              Acme Comet\nversion            1.2.3\n", ""},
 	} {
 		code, stdout, stderr := startAgent(t, &c.x).run(t.Context(), strings.Fields(c.args)...)
 		if code != cli.ExitOK || stdout != c.stdout || stderr != c.stderr {
@@ -195,7 +195,7 @@ func TestStatusJSON(t *testing.T) {
 	want := map[string]any{"state": "code shown", "provisioned": true, "machine_id": "machine-1",
 		"certificate_expires": inAYear.UTC().Format(time.RFC3339), "code": "ABC234", "code_expires": inFiveMinutes.UTC().Format(time.RFC3339),
 		"claim_url": "https://gw/claim?code=ABC234", "key_fingerprint": "aa:bb", "error": "no luck", "hint": "try again",
-		"keystore": "disk", "board": "Acme Comet", "version": "1.2.3"}
+		"keystore": "disk", "keystore_reason": "the settings say so", "board": "Acme Comet", "version": "1.2.3"}
 	for _, args := range []string{"status --json", "code --json", "provision ABC234 --json"} {
 		code, stdout, stderr := startAgent(t, &exchange{claimed: true, status: []provision.Status{both}}).run(t.Context(), strings.Fields(args)...)
 		var got map[string]any
@@ -212,7 +212,7 @@ func TestStatusJSON(t *testing.T) {
 		}
 	}
 	code, stdout, _ := startAgent(t, &exchange{}).run(t.Context(), "status", "--json")
-	if want := "{\n  \"state\": \"idle\",\n  \"provisioned\": false,\n  \"keystore\": \"disk\",\n  \"board\": \"Acme Comet\",\n  \"version\": \"1.2.3\"\n}\n"; code != cli.ExitOK || stdout != want {
+	if want := "{\n  \"state\": \"idle\",\n  \"provisioned\": false,\n  \"keystore\": \"disk\",\n  \"keystore_reason\": \"the settings say so\",\n  \"board\": \"Acme Comet\",\n  \"version\": \"1.2.3\"\n}\n"; code != cli.ExitOK || stdout != want {
 		t.Errorf("exit code %d\n%s", code, stdout)
 	}
 }

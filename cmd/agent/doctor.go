@@ -16,7 +16,7 @@ import (
 	"github.com/mecha-org/mecha-agent/cmd/agent/internal/doctor"
 	"github.com/mecha-org/mecha-agent/cmd/internal/cli"
 	"github.com/mecha-org/mecha-agent/gateway/client"
-	"github.com/mecha-org/mecha-agent/keystore/disk"
+	"github.com/mecha-org/mecha-agent/keystore/choose"
 	provisioningpb "github.com/mecha-org/mecha-agent/proto/provisioning"
 	"github.com/mecha-org/mecha-agent/settings"
 )
@@ -63,9 +63,7 @@ func (a *app) examine(ctx context.Context) (doctor.Subject, doctor.Env) {
 	if err != nil {
 		return s, env
 	}
-	if env.Keys, s.SettingsErr = disk.New(curve(cfg.Keystore)); s.SettingsErr != nil {
-		return s, env
-	}
+	env.Key = choose.Read
 	record := &doctor.Recorder{Host: host.New()}
 	s.Board, s.BoardErr = openBoard(ctx, a.root, onlooker(cfg), record)
 	s.Devices, s.SpareLight = record.Devices, wiring(cfg.Hardware, "").SpareLight()

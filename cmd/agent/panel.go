@@ -137,6 +137,7 @@ func (t *touch) remove() {
 type panelView struct {
 	panel  *hw.Panel
 	button bool // the board has one
+	keys   keystores
 }
 
 var modes = map[provision.State]hw.Mode{
@@ -151,7 +152,7 @@ var modes = map[provision.State]hw.Mode{
 // Show implements provision.Panel.
 func (p panelView) Show(s provision.Status) {
 	v := hw.View{Mode: modes[s.State], Code: s.Code, Key: s.KeyFingerprint, Made: s.CodeMade, Expires: s.CodeExpires, ClaimURL: s.ClaimURL,
-		Step: s.Step, MachineID: s.MachineID, Error: s.Error, Hint: s.Hint}
+		Step: s.Step, MachineID: s.MachineID, Error: s.Error, Hint: s.Hint, Keystore: p.keys.words()}
 	switch {
 	case s.State != provision.Idle && s.State != provision.Provisioned:
 	case s.Step != "":

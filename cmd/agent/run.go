@@ -13,7 +13,6 @@ import (
 	"github.com/mecha-org/mecha-agent/cmd/internal/cli"
 	"github.com/mecha-org/mecha-agent/gateway/client"
 	"github.com/mecha-org/mecha-agent/identity"
-	"github.com/mecha-org/mecha-agent/keystore/disk"
 	"github.com/mecha-org/mecha-agent/provision"
 	"github.com/mecha-org/mecha-agent/rpc"
 	"github.com/mecha-org/mecha-agent/settings"
@@ -52,15 +51,19 @@ func (a *app) daemon(ctx context.Context, cfg settings.Agent, log *slog.Logger) 
 	defer machine.Close()
 	log.Info("starting", "version", cli.Version(version), "board", machine.String(), "missing", strings.Join(machine.Missing, "; "))
 
-	keys, err := disk.New(curve(cfg.Keystore))
+	keys, err := openKeystores(cfg, log)
 	if err != nil {
 		return fmt.Errorf("opening the keystore: %w", err)
 	}
+	defer keys.Close()
 	id, err := identity.Open(ctx, identityPaths(cfg.Provisioning.Paths), keys)
 	if err != nil {
 		return fmt.Errorf("opening the identity: %w", err)
 	}
 	defer id.Close()
+	if err := keys.usable(ctx, cfg.Keystore, id); err != nil {
+		return err
+	}
 	restoreLights(cfg, log) // no other agent runs: the identity is locked
 
 	panel, err := openPanel(&machine, cfg.Hardware, a.Stdout, log)
@@ -72,7 +75,7 @@ func (a *app) daemon(ctx context.Context, cfg settings.Agent, log *slog.Logger) 
 		return err
 	}
 	defer gw.Close()
-	exchange, err := provision.New(exchangeConfig(cfg.Provisioning, machine, gw, id, panel, log))
+	exchange, err := provision.New(exchangeConfig(cfg.Provisioning, machine, gw, keys, id, panel, log))
 	if err != nil {
 		return err
 	}
@@ -90,7 +93,7 @@ func (a *app) daemon(ctx context.Context, cfg settings.Agent, log *slog.Logger) 
 	all.Go(func() error { return exchange.Run(ctx) })
 	all.Go(func() error { return button.run(ctx) })
 	all.Go(func() error {
-		return rpc.Serve(ctx, serviceConfig(exchange, id, cfg.Keystore, machine, button.trouble, log), listeners...)
+		return rpc.Serve(ctx, serviceConfig(exchange, id, keys, machine, button.trouble, log), listeners...)
 	})
 	err = all.Wait()
 	log.Info("stopped")

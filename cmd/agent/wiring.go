@@ -15,7 +15,6 @@ import (
 	"github.com/mecha-org/mecha-agent/gateway/client"
 	"github.com/mecha-org/mecha-agent/hw"
 	"github.com/mecha-org/mecha-agent/identity"
-	"github.com/mecha-org/mecha-agent/keystore"
 	"github.com/mecha-org/mecha-agent/provision"
 	"github.com/mecha-org/mecha-agent/rpc"
 	"github.com/mecha-org/mecha-agent/settings"
@@ -63,8 +62,6 @@ func hardwareState(c settings.Agent) string {
 	return filepath.Join(filepath.Dir(c.Provisioning.Paths.State), "hardware")
 }
 
-func curve(c settings.Keystore) keystore.Curve { return keystore.Curve(c.Curve) }
-
 func identityPaths(p settings.Paths) identity.Paths {
 	return identity.Paths{Key: p.Machine.PrivateKey, CSR: p.Machine.CSR, Cert: p.Machine.Cert,
 		CABundle: p.CABundle.Cert, Root: p.Root.Cert, State: p.State}
@@ -75,8 +72,9 @@ func gatewayConfig(p settings.Provisioning, log *slog.Logger) client.Config {
 		AllowPlaintext: p.AllowPlaintext, Timeout: p.Timeout, UserAgent: "mecha-agent/" + cli.Version(version), Log: log}
 }
 
-func exchangeConfig(p settings.Provisioning, b board.Board, gw provision.Gateway, id *identity.Store, panel *hw.Panel, log *slog.Logger) provision.Config {
-	return provision.Config{Gateway: gw, Vault: vault{id}, Sessions: id, Panel: panelView{panel, b.Button != nil}, Log: log,
+func exchangeConfig(p settings.Provisioning, b board.Board, gw provision.Gateway, keys keystores, id *identity.Store, panel *hw.Panel, log *slog.Logger) provision.Config {
+	return provision.Config{Gateway: gw, Vault: vault{id}, Sessions: id, Attester: attester{keys, id},
+		Panel: panelView{panel, b.Button != nil, keys}, Log: log,
 		Board: gateway.Board{Vendor: b.Vendor, Model: b.Model, Serial: b.Serial, SoC: b.SoC,
 			Revision: b.Revision, Architecture: b.Architecture},
 		CodeLength: p.Code.Length, CodeLife: p.Code.Life, Window: p.Code.Window,
@@ -87,8 +85,9 @@ func endpoint(s settings.Server) rpc.Endpoint {
 	return rpc.Endpoint{Host: s.URL, Port: s.Port, TLS: s.TLS, Cert: s.Cert, Key: s.Key, ClientCA: s.ClientCA, Socket: s.Socket}
 }
 
-func serviceConfig(x *provision.Provisioner, id *identity.Store, k settings.Keystore, b board.Board, trouble func() []string, log *slog.Logger) rpc.Config {
-	return rpc.Config{Exchange: x, Keystore: k.Backend, Board: b.String(), Version: cli.Version(version), Trouble: trouble, Log: log,
+func serviceConfig(x *provision.Provisioner, id *identity.Store, keys keystores, b board.Board, trouble func() []string, log *slog.Logger) rpc.Config {
+	return rpc.Config{Exchange: x, Keystore: keys.where, Board: b.String(), Version: cli.Version(version), Log: log,
+		Trouble: func() []string { return append(trouble(), keys.trouble()...) },
 		Certificates: func(ctx context.Context) (rpc.Certificates, error) {
 			i, err := id.Load(ctx)
 			if errors.Is(err, identity.ErrNone) {

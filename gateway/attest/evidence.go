@@ -23,12 +23,6 @@ type Request struct {
 	CSR      *x509.CertificateRequest
 }
 
-// Qualifying returns the qualifying data that TPM2_Certify is to be given: the
-// SHA-256 of the challenge's nonce and the DER of the request.
-func Qualifying(nonce, csrDER []byte) [32]byte {
-	return sha256.Sum256(append(append([]byte{}, nonce...), csrDER...))
-}
-
 // CheckEvidence returns nil when the key of the request lives in the TPM whose AK
 // was announced: the key cannot leave it, the AK says so for this challenge and
 // this request, and the TPM has opened the challenge's credential. The error is an
@@ -78,7 +72,7 @@ func checkStatement(b, name []byte, r Request) error {
 	if !bytes.Equal(certified.Name.Buffer, name) {
 		return refuse(Statement, "it is about another key")
 	}
-	want := Qualifying(r.Nonce, r.CSR.Raw)
+	want := gateway.Qualifying(r.Nonce, r.CSR.Raw)
 	if len(r.Nonce) != NonceSize || !bytes.Equal(a.ExtraData.Buffer, want[:]) {
 		return refuse(Nonce, "the statement is for another challenge or another request")
 	}

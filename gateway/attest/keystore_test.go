@@ -47,7 +47,7 @@ func TestKeystore(t *testing.T) {
 			if e.Activated, err = s.Activate(ctx, c.Credential, c.Secret); err != nil {
 				t.Fatal(err)
 			}
-			qualifying := attest.Qualifying(c.Nonce, csr.Raw)
+			qualifying := gateway.Qualifying(c.Nonce, csr.Raw)
 			if e.KeyPublic, e.Attest, e.Signature, err = s.Certify(ctx, key, qualifying[:]); err != nil {
 				t.Fatal(err)
 			}

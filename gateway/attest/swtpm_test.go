@@ -64,7 +64,7 @@ func TestSwtpm(t *testing.T) {
 			}
 			csr := newCSR(t, key)
 			e := gateway.Evidence{KeyPublic: tpm2.Marshal(*key.public), Activated: d.activate(ak, c)}
-			e.Attest, e.Signature = d.certify(key, ak, attest.Qualifying(c.Nonce, csr.Raw))
+			e.Attest, e.Signature = d.certify(key, ak, gateway.Qualifying(c.Nonce, csr.Raw))
 			want := attest.Request{AKPublic: id.AKPublic, Nonce: c.Nonce, Secret: sha256.Sum256(secret), CSR: csr}
 			if err := attest.CheckEvidence(e, want); err != nil {
 				t.Error(err)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -220,6 +221,29 @@ func (s *Store) open(ctx context.Context, path string) (keystore.Key, error) {
 		return chip.Open(ctx, path)
 	}
 	return s.disk.Open(ctx, path)
+}
+
+// Read returns the public key whose file is at path, and what is known about it,
+// without a TPM: one that is gone, or at work for somebody else, is no hindrance. It
+// makes the checks of Open on the file, and returns its errors.
+func Read(ctx context.Context, path string) (crypto.PublicKey, keystore.Info, error) {
+	kind, err := kindOf(path)
+	if err != nil {
+		return nil, keystore.Info{}, fmt.Errorf("reading key: %w", err)
+	}
+	if kind == TPM {
+		return tpm.ReadInfo(path)
+	}
+	files, err := disk.New(keystore.P256) // it opens all
+	if err != nil {
+		return nil, keystore.Info{}, err
+	}
+	k, err := files.Open(ctx, path)
+	if err != nil {
+		return nil, keystore.Info{}, err
+	}
+	defer k.Close()
+	return k.Public(), k.Info(), nil
 }
 
 // maxFile bounds what is read of a file to tell its kind, in bytes.

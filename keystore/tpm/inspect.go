@@ -56,6 +56,20 @@ func Inspect(ctx context.Context, path string) (Info, error) {
 	return info, nil
 }
 
+// Inspect is the function Inspect through the connection of the Store: a TPM without
+// a resource manager has one user, which is the Store while it lives. It waits for
+// what the Store is doing.
+func (s *Store) Inspect(ctx context.Context) (info Info, err error) {
+	err = s.do(ctx, func(t transport.TPM) (err error) {
+		info, err = inspect(t)
+		return err
+	})
+	if err != nil {
+		return Info{}, fmt.Errorf("inspecting TPM %s: %w", s.chip.path, err)
+	}
+	return info, nil
+}
+
 // Of TPMA_PERMANENT: TCG TPM 2.0 Library, part 2, section 8.6.
 const (
 	ownerAuthSet = 1 << 0

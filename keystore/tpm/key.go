@@ -14,7 +14,6 @@ import (
 	"github.com/google/go-tpm/tpm2"
 	"github.com/google/go-tpm/tpm2/transport"
 
-	"github.com/mecha-org/mecha-agent/gateway"
 	"github.com/mecha-org/mecha-agent/keystore"
 )
 
@@ -28,24 +27,11 @@ type key struct {
 }
 
 func (s *Store) key(r *resident, path string) (*key, error) {
-	area, err := r.blob.public.Contents()
+	pub, info, err := r.describe(path)
 	if err != nil {
 		return nil, err
 	}
-	pub, err := signer(area)
-	if err != nil {
-		return nil, err
-	}
-	sum, err := gateway.Fingerprint(pub)
-	if err != nil {
-		return nil, err
-	}
-	return &key{store: s, r: r, pub: pub, info: keystore.Info{
-		Backend:     Backend,
-		Curve:       keystore.Curve(pub.Curve.Params().Name),
-		Fingerprint: sum,
-		Path:        path,
-	}}, nil
+	return &key{store: s, r: r, pub: pub, info: info}, nil
 }
 
 // Public returns the *ecdsa.PublicKey, also after Close.

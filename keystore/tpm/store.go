@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
-	"strings"
 	"sync"
 
 	"github.com/google/go-tpm/tpm2/transport"
@@ -146,32 +144,9 @@ func (s *Store) open(ctx context.Context, path string) (*key, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	dir, err := keyfile.Open(path)
+	r, err := read(path, s.log)
 	if err != nil {
 		return nil, err
-	}
-	defer dir.Close()
-	text, err := dir.Read(maxKeyFile)
-	if err != nil {
-		return nil, err
-	}
-	r := &resident{}
-	if r.blob, err = decode(text); err != nil {
-		return nil, unfit(err, path)
-	}
-	if r.name, err = nameOf(r.blob.public); err != nil {
-		return nil, unfit(fmt.Errorf("%w: %w", keystore.ErrDamaged, err), path)
-	}
-	switch r.origin, err = readOrigin(path); {
-	case errors.Is(err, keystore.ErrNotExist):
-	case err != nil: // it says nothing that can be trusted, and the key may work
-		s.log.Warn("it is not known which TPM made the key", "key", path, "reason", err)
-	case !slices.Equal(r.origin.Key, r.name.Buffer):
-		return nil, keyfile.WithHint(fmt.Errorf("%s: %w", path, ErrSwapped),
-			"restore the file from a backup; when it was replaced on purpose, remove "+keyfile.Quote(path+OriginSuffix))
-	}
-	if area, err := r.blob.public.Contents(); err == nil && !area.ObjectAttributes.NoDA {
-		s.log.Warn("the key is protected against guessing: after some power cuts in use the TPM will lock it out", "key", path)
 	}
 	err = s.do(ctx, func(t transport.TPM) error {
 		_, err := s.chip.load(t, r)
@@ -184,18 +159,6 @@ func (s *Store) open(ctx context.Context, path string) (*key, error) {
 		return nil, fmt.Errorf("%s in TPM %s: %w", path, s.chip.path, err)
 	}
 	return s.key(r, path)
-}
-
-// unfit puts path and hint to an error of decode.
-func unfit(err error, path string) error {
-	if !errors.Is(err, keystore.ErrWrongKind) {
-		return keyfile.Damaged(err, path)
-	}
-	hint := "make a new key: remove " + keyfile.Quote(path) + " and provision the machine anew"
-	if other := (*blockError)(nil); errors.As(err, &other) && strings.HasSuffix(other.block, "PRIVATE KEY") {
-		hint = "this key lies on the disk: set keystore.backend to disk, or make a new one in the TPM by provisioning the machine anew"
-	}
-	return keyfile.WithHint(fmt.Errorf("%s: %w", path, err), hint)
 }
 
 // Delete overwrites and unlinks the key's files, also when Open would refuse them;

@@ -441,7 +441,7 @@ type StatusResponse struct {
 	Hint string `protobuf:"bytes,8,opt,name=hint,proto3" json:"hint,omitempty"`
 	// When the machine certificate ends.
 	CertificateExpires *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=certificate_expires,json=certificateExpires,proto3" json:"certificate_expires,omitempty"`
-	// Where the private key lives: "disk".
+	// Where the private key lives: "tpm" or "disk"; empty when it can live nowhere.
 	Keystore string `protobuf:"bytes,10,opt,name=keystore,proto3" json:"keystore,omitempty"`
 	// Vendor and model of the board.
 	Board string `protobuf:"bytes,11,opt,name=board,proto3" json:"board,omitempty"`
@@ -453,9 +453,15 @@ type StatusResponse struct {
 	// What is being done right now, "announcing the code"; empty while the agent
 	// waits for somebody.
 	Step string `protobuf:"bytes,14,opt,name=step,proto3" json:"step,omitempty"`
-	// Parts of the panel that do not work right now, a line each: "ssd1306-128x64
-	// at 0x3c of /dev/i2c-1: no such device". Codes come and go without them.
-	Trouble       []string `protobuf:"bytes,15,rep,name=trouble,proto3" json:"trouble,omitempty"`
+	// What does not work right now and is not the exchange itself, a line each:
+	// parts of the panel ("ssd1306-128x64 at 0x3c of /dev/i2c-1: no such device"),
+	// without which codes come and go, and the keystore.
+	Trouble []string `protobuf:"bytes,15,rep,name=trouble,proto3" json:"trouble,omitempty"`
+	// Why the private key lives there, or why it can live nowhere.
+	KeystoreReason string `protobuf:"bytes,16,opt,name=keystore_reason,json=keystoreReason,proto3" json:"keystore_reason,omitempty"`
+	// Why the TPM could not prove to the gateway that it holds the key; empty when
+	// nothing failed.
+	Unattested    string `protobuf:"bytes,17,opt,name=unattested,proto3" json:"unattested,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -595,6 +601,20 @@ func (x *StatusResponse) GetTrouble() []string {
 	return nil
 }
 
+func (x *StatusResponse) GetKeystoreReason() string {
+	if x != nil {
+		return x.KeystoreReason
+	}
+	return ""
+}
+
+func (x *StatusResponse) GetUnattested() string {
+	if x != nil {
+		return x.Unattested
+	}
+	return ""
+}
+
 var File_provisioning_provisioning_proto protoreflect.FileDescriptor
 
 const file_provisioning_provisioning_proto_rawDesc = "" +
@@ -612,7 +632,7 @@ const file_provisioning_provisioning_proto_rawDesc = "" +
 	"\x04code\x18\x01 \x01(\tR\x04code\"6\n" +
 	"\x1aProvisioningStatusResponse\x12\x18\n" +
 	"\asuccess\x18\x01 \x01(\bR\asuccess\"\x0f\n" +
-	"\rStatusRequest\"\x86\x04\n" +
+	"\rStatusRequest\"\xcf\x04\n" +
 	"\x0eStatusResponse\x12)\n" +
 	"\x05state\x18\x01 \x01(\x0e2\x13.provisioning.StateR\x05state\x12 \n" +
 	"\vprovisioned\x18\x02 \x01(\bR\vprovisioned\x12\x1d\n" +
@@ -630,7 +650,11 @@ const file_provisioning_provisioning_proto_rawDesc = "" +
 	"\aversion\x18\f \x01(\tR\aversion\x12'\n" +
 	"\x0fkey_fingerprint\x18\r \x01(\tR\x0ekeyFingerprint\x12\x12\n" +
 	"\x04step\x18\x0e \x01(\tR\x04step\x12\x18\n" +
-	"\atrouble\x18\x0f \x03(\tR\atrouble*\x93\x01\n" +
+	"\atrouble\x18\x0f \x03(\tR\atrouble\x12'\n" +
+	"\x0fkeystore_reason\x18\x10 \x01(\tR\x0ekeystoreReason\x12\x1e\n" +
+	"\n" +
+	"unattested\x18\x11 \x01(\tR\n" +
+	"unattested*\x93\x01\n" +
 	"\x05State\x12\x15\n" +
 	"\x11STATE_UNSPECIFIED\x10\x00\x12\x0e\n" +
 	"\n" +

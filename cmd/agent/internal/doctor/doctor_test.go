@@ -13,7 +13,7 @@ import (
 
 	"github.com/mecha-org/mecha-agent/board"
 	"github.com/mecha-org/mecha-agent/board/hosttest"
-	"github.com/mecha-org/mecha-agent/keystore/disk"
+	"github.com/mecha-org/mecha-agent/keystore/choose"
 	"github.com/mecha-org/mecha-agent/keystore/tpm"
 	"github.com/mecha-org/mecha-agent/settings"
 )
@@ -27,10 +27,6 @@ var errNoAgent = errors.New("no agent")
 // that runs, an identity, a panel, a TPM.
 func healthy(t *testing.T) *patient {
 	t.Helper()
-	keys, err := disk.New("P-256")
-	if err != nil {
-		t.Fatal(err)
-	}
 	c := settings.DefaultAgent()
 	c.Provisioning.ServerURL = "https://gw.example:3000"
 	p := &c.Provisioning.Paths
@@ -39,7 +35,7 @@ func healthy(t *testing.T) *patient {
 	p.CABundle.Cert, p.Root.Cert, p.State = dir+"/bundle", dir+"/root", dir+"/state"
 	return &patient{Subject: Subject{Settings: c, File: "/etc/mecha/settings.yml", Board: board.Board{Name: "generic", Model: "Test board"}},
 		Env: Env{
-			Root: fstest.MapFS{}, User: "mecha", Keys: keys,
+			Root: fstest.MapFS{}, User: "mecha", Key: choose.Read,
 			Now: func() time.Time { return noon }, Built: noon.AddDate(0, -1, 0),
 			Synced:   func() (bool, error) { return true, nil },
 			Open:     func(string, int) error { return nil },

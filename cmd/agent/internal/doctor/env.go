@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"context"
+	"crypto"
 	"io/fs"
 	"sync"
 	"time"
@@ -42,7 +43,7 @@ type Env struct {
 	Owner    func(path string) (Owner, error)            // whose a path is
 	Writable func(folder string) error                   // whether this process may make files there
 	Free     func(folder string) (bytes uint64, _ error) // for this process
-	Keys     keystore.Store
+	Key      func(ctx context.Context, path string) (crypto.PublicKey, keystore.Info, error)
 	Resolve  func(ctx context.Context, host string) ([]string, error)
 	Ping     func(ctx context.Context) error // the gateway
 	Agent    func(ctx context.Context) (Agent, error)

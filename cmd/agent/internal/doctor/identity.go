@@ -101,13 +101,12 @@ func checkIdentity(ctx context.Context, p *patient) Finding {
 	if err != nil {
 		return unread(err)
 	}
-	key, err := p.Keys.Open(ctx, path)
+	key, _, err := p.Key(ctx, path)
 	if err != nil {
-		return unread(fmt.Errorf("opening the key: %w", err))
+		return unread(err)
 	}
-	defer key.Close()
 	// At the time of its making, so that damage is told from age and from the clock.
-	id, err := identity.Verify(leaf.Subject.CommonName, key.Public(),
+	id, err := identity.Verify(leaf.Subject.CommonName, key,
 		gateway.Issued{Cert: text[0], RootCert: text[1], CABundle: bundle(text[2])}, leaf.NotBefore)
 	if err != nil {
 		return broken(err, anew)

@@ -9,14 +9,25 @@ import (
 
 	"github.com/mecha-org/mecha-agent/gateway/gatewaytest"
 	"github.com/mecha-org/mecha-agent/identity"
+	"github.com/mecha-org/mecha-agent/keystore"
+	"github.com/mecha-org/mecha-agent/keystore/disk"
 )
+
+func newKeys(t *testing.T) *disk.Store {
+	t.Helper()
+	keys, err := disk.New(keystore.P256)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return keys
+}
 
 // provisioned puts an identity made at the given time in place, and spoils it.
 func provisioned(t *testing.T, made time.Time, spoil func(p *patient) error) func(*patient) {
 	return func(p *patient) {
 		t.Helper()
 		paths := p.Settings.Provisioning.Paths
-		key, err := p.Keys.Create(t.Context(), paths.Machine.PrivateKey)
+		key, err := newKeys(t).Create(t.Context(), paths.Machine.PrivateKey)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -59,7 +70,7 @@ func TestIdentity(t *testing.T) {
 			if err := os.Remove(path); err != nil {
 				return err
 			}
-			key, err := p.Keys.Create(t.Context(), path)
+			key, err := newKeys(t).Create(t.Context(), path)
 			return errors.Join(err, key.Close())
 		}), Fail, "key", "mecha-agent provision"},
 		{"root gone", checkIdentity, provisioned(t, noon, func(p *patient) error {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -13,6 +14,7 @@ import (
 
 	"github.com/mecha-org/mecha-agent/board"
 	"github.com/mecha-org/mecha-agent/hw/screen"
+	"github.com/mecha-org/mecha-agent/keystore/tpm"
 )
 
 func checkSettings(_ context.Context, p *patient) Finding {
@@ -173,10 +175,23 @@ func checkButton(ctx context.Context, p *patient) Finding {
 		"let go of it; if nobody holds it, check its wires, or set hardware.button.active: "+other)
 }
 
+// needsTPM reports whether the machine's key is in a TPM, or is to be.
+func (p *patient) needsTPM(ctx context.Context) bool {
+	if p.Settings.Keystore.Backend == tpm.Backend {
+		return true
+	}
+	path, err := filepath.EvalSymlinks(p.Settings.Provisioning.Paths.Machine.PrivateKey)
+	if err != nil {
+		return false
+	}
+	_, info, err := p.Key(ctx, path)
+	return err == nil && info.Backend == tpm.Backend
+}
+
 // checkTPM asks the TPM who it is and whether it is locked out. Its troubles are no
 // fault as long as the key is on the disk.
 func checkTPM(ctx context.Context, p *patient) Finding {
-	wanted := p.Settings.Keystore.Backend != "disk"
+	wanted := p.needsTPM(ctx)
 	grade := func(f Finding, spare Result) Finding {
 		if f.Result == Fail && !wanted {
 			return f.as(spare)
@@ -190,7 +205,7 @@ func checkTPM(ctx context.Context, p *patient) Finding {
 		}
 		f := grade(fail("none", mend), Skip)
 		if !wanted {
-			f.Found, f.Mend = "none, and keystore.backend is disk", ""
+			f.Found, f.Mend = "none, and the key is not in one", ""
 			if p.raspberry() {
 				f.Mend = mend
 			}

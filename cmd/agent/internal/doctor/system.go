@@ -17,7 +17,7 @@ import (
 	"github.com/mecha-org/mecha-agent/keystore/tpm"
 )
 
-// System returns this machine. Root, Keys, Ping and Agent are left to the caller.
+// System returns this machine. Root, Key, Ping and Agent are left to the caller.
 func System() Env {
 	return Env{
 		User: userName(), Now: time.Now, Built: built(), Synced: synced, Open: open, Owner: owner,
