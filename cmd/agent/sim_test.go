@@ -37,7 +37,7 @@ type realGateway struct {
 	operator    *client.Operator
 }
 
-func startGateway(t *testing.T) realGateway {
+func startGateway(t *testing.T, change ...func(*server.Config)) realGateway {
 	t.Helper()
 	dir := t.TempDir()
 	db, err := sqlite.Open(t.Context(), filepath.Join(dir, "gateway.db"))
@@ -56,8 +56,12 @@ func startGateway(t *testing.T) realGateway {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := server.New(server.Config{Store: db, CA: authority, Log: slog.New(slog.DiscardHandler), Now: time.Now,
-		URL: "https://" + ln.Addr().String(), Interval: time.Second, Limits: server.Limits{PerAddress: 1000, Burst: 1000}})
+	config := server.Config{Store: db, CA: authority, Log: slog.New(slog.DiscardHandler), Now: time.Now,
+		URL: "https://" + ln.Addr().String(), Interval: time.Second, Limits: server.Limits{PerAddress: 1000, Burst: 1000}}
+	for _, c := range change {
+		c(&config)
+	}
+	s, err := server.New(config)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,8 +97,15 @@ type rig struct {
 	agent provisioningpb.ProvisioningServiceClient
 }
 
-// newRig writes the settings; start starts the agent.
+// newRig writes the settings; start starts the agent. Its key is on the disk,
+// whatever the machine of the test has.
 func newRig(t *testing.T, serverURL, fingerprint string) *rig {
+	t.Helper()
+	return newRigWith(t, serverURL, fingerprint, "{backend: disk}")
+}
+
+// newRigWith is newRig with settings of the keystore.
+func newRigWith(t *testing.T, serverURL, fingerprint, keystore string) *rig {
 	t.Helper()
 	dir := t.TempDir()
 	text := fmt.Sprintf(`provisioning:
@@ -109,7 +120,8 @@ func newRig(t *testing.T, serverURL, fingerprint string) *rig {
     state: %[1]s/state
 server: {url: "", socket: %[1]s/agent.sock}
 hardware: {board: sim, leds: {pace: 100ms}, options: {control: %[1]s/sim.sock}}
-`, dir, serverURL, fingerprint)
+keystore: %[4]s
+`, dir, serverURL, fingerprint, keystore)
 	if err := os.WriteFile(filepath.Join(dir, "settings.yml"), []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -124,13 +136,19 @@ hardware: {board: sim, leds: {pace: 100ms}, options: {control: %[1]s/sim.sock}}
 
 func (r *rig) file(name string) string { return filepath.Join(r.dir, name) }
 
+// command is the agent in a process of its own.
+func (r *rig) command() *exec.Cmd {
+	cmd := rerun.Command(context.Background(), "run", "--settings", r.file("settings.yml"))
+	cmd.Env = append(os.Environ(), asAgent+"=1", "HOME="+r.dir)
+	return cmd
+}
+
 // start runs the agent in a process of its own; stop ends it in good order,
 // kill as a power cut does. What it logged is shown when the test fails.
 func (r *rig) start() (stop, kill func()) {
 	r.t.Helper()
 	var log bytes.Buffer
-	cmd := rerun.Command(context.Background(), "run", "--settings", r.file("settings.yml"))
-	cmd.Env = append(os.Environ(), asAgent+"=1", "HOME="+r.dir)
+	cmd := r.command()
 	cmd.Stderr = &log
 	if err := cmd.Start(); err != nil {
 		r.t.Fatal(err)

@@ -36,6 +36,7 @@ const agentSettings = `provisioning:
     ca_bundle: {cert: identity/ca_bundle.pem}
     root: {cert: identity/root.pem}
     state: state
+keystore: {backend: disk} # whatever this machine has: its TPM is not the simulated board's
 server: {port: 0, socket: agent.sock}
 hardware:
   board: sim

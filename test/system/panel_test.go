@@ -8,6 +8,7 @@ import (
 	"image"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -39,6 +40,14 @@ var modes = map[provisioningpb.State]hw.Mode{
 func (l *lab) view(s *provisioningpb.StatusResponse) hw.View {
 	v := hw.View{Mode: modes[s.State], Code: s.Code, ClaimURL: s.ClaimUrl, Step: s.Step, MachineID: s.MachineId,
 		Key: s.KeyFingerprint, Error: s.Error, Hint: s.Hint}
+	switch {
+	case s.Keystore == "tpm":
+		v.Keystore = "Key in the TPM"
+	case strings.Contains(s.KeystoreReason, "no TPM works here"):
+		v.Keystore = "Key on disk, no TPM"
+	default:
+		v.Keystore = "Key on disk"
+	}
 	if s.CodeExpires != nil {
 		v.Expires = s.CodeExpires.AsTime()
 		v.Made = v.Expires.Add(-codeLife)

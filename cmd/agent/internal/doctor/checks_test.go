@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"context"
+	"crypto"
 	"errors"
 	"io/fs"
 	"os"
@@ -14,6 +15,7 @@ import (
 	"github.com/mecha-org/mecha-agent/board"
 	"github.com/mecha-org/mecha-agent/board/hosttest"
 	"github.com/mecha-org/mecha-agent/gateway"
+	"github.com/mecha-org/mecha-agent/keystore"
 	"github.com/mecha-org/mecha-agent/keystore/tpm"
 )
 
@@ -117,6 +119,12 @@ func TestTPM(t *testing.T) {
 		{"none on a Pi", checkTPM, func(p *patient) { p.Board = pi }, Skip, "none", "dtoverlay=tpm-slb9670 in /boot/firmware/config.txt"},
 		{"none, and wanted", checkTPM, func(p *patient) { p.Settings.Keystore.Backend = "tpm" }, Fail, "none", "CONFIG_TCG_TIS_SPI"},
 		{"none on a Pi, and wanted", checkTPM, func(p *patient) { p.Board, p.Settings.Keystore.Backend = pi, "tpm" }, Fail, "none", "dtoverlay=tpm-slb9670"},
+		{"none, and the key is in one", checkTPM, func(p *patient) {
+			p.Settings.Provisioning.Paths.Machine.PrivateKey = t.TempDir()
+			p.Key = func(context.Context, string) (crypto.PublicKey, keystore.Info, error) {
+				return nil, keystore.Info{Backend: "tpm"}, nil
+			}
+		}, Fail, "none", "CONFIG_TCG_TIS_SPI"},
 		{"well", checkTPM, found("tpm", chip, nil), OK, "tpmrm0, Infineon SLB9670, firmware 7.85", ""},
 		{"some failures", checkTPM, found("tpm", used, nil), OK, "3 of 32 failed", ""},
 		{"locked out", checkTPM, found("tpm", locked, nil), Fail, "locked out after 32", "tpm2_dictionarylockout --clear-lockout"},
