@@ -137,14 +137,17 @@ func (m *machineTLS) release(h *heldCredential) {
 	}
 }
 
-// close lets go of the key once the last handshake has ended.
+// close lets go of the key, once the last handshake has ended.
 func (m *machineTLS) close() {
 	m.mu.Lock()
-	defer m.mu.Unlock()
+	old := m.held
+	m.held = nil
 	if !m.closed {
 		m.closed = true
 		close(m.done)
 	}
+	m.mu.Unlock()
+	m.dropped(old)
 }
 
 // tellOpened tells of the state, not of the connection: whoever scans ports does
