@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto"
 	"crypto/ecdsa"
@@ -63,6 +64,7 @@ type machine struct {
 	sign     func() error
 	opened   []*slowKey
 	rootless bool
+	made     time.Time // when its certificates were; zero: now
 }
 
 func newMachine(t *testing.T, name string) *machine {
@@ -103,7 +105,7 @@ func (m *machine) Open(context.Context) (*MachineCredential, error) {
 	if m.err != nil {
 		return nil, m.err
 	}
-	cert, roots := certificate(m.t, m.ca, m.name)
+	cert, roots := certificateOf(m.t, m.ca, m.name, cmp.Or(m.made, time.Now()))
 	key := &slowKey{PrivateKey: cert.PrivateKey.(*ecdsa.PrivateKey), sign: m.sign}
 	cert.PrivateKey = key
 	m.opened = append(m.opened, key)
@@ -121,11 +123,15 @@ func (m *machine) keys() []*slowKey {
 
 // certificate is a machine's, as the CA issues them.
 func certificate(t *testing.T, ca *gatewaytest.CA, name string) (tls.Certificate, *x509.CertPool) {
+	return certificateOf(t, ca, name, time.Now())
+}
+
+func certificateOf(t *testing.T, ca *gatewaytest.CA, name string, made time.Time) (tls.Certificate, *x509.CertPool) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	issued, err := ca.Machine(key.Public(), name, time.Now())
+	issued, err := ca.Machine(key.Public(), name, made)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -293,6 +299,8 @@ func TestMachineAnswersItsFleet(t *testing.T) {
 	p.refuses("another root", stranger)
 	p.refuses("a server's certificate", gateway)
 	p.refuses("a chain with a gap", alone)
+	ended, _ := certificateOf(t, m.ca, "friend", time.Now().Add(-48*time.Hour))
+	p.refuses("an ended certificate", ended)
 
 	var answered string
 	old := p.client(&answered, p.friend)
@@ -425,6 +433,27 @@ func TestIdentityWithoutRoot(t *testing.T) {
 	p.refuses("no root", p.friend)
 	if k := m.keys(); len(k) != 1 || k[0].closed.Load() != 1 || k[0].signed.Load() != 0 {
 		t.Error("the key was used, or left open")
+	}
+}
+
+// TestEndedCertificate: it is shown all the same, the log warns, and it is for the
+// caller to refuse it.
+func TestEndedCertificate(t *testing.T) {
+	m := newMachine(t, "machine-1")
+	m.made = time.Now().Add(-48 * time.Hour)
+	p := servePort(t, m, "")
+	_, err := p.call(p.friend)
+	if err == nil || !strings.Contains(err.Error(), "expired") {
+		t.Errorf("a caller who looks at the dates: %v", err)
+	}
+	lenient := &tls.Config{Certificates: []tls.Certificate{p.friend}, InsecureSkipVerify: true, NextProtos: []string{"h2"}}
+	c, err := tls.Dial("tcp", p.address, lenient)
+	if err != nil {
+		t.Fatalf("a caller who does not: %v", err)
+	}
+	c.Close()
+	if n := p.log.lines("level=WARN msg=\"TLS connections are served"); n != 1 {
+		t.Errorf("%d warnings", n)
 	}
 }
 
