@@ -210,6 +210,7 @@ func (s *Store) switchTo(dir string) error {
 
 // point sets the switch. The rename in it is the moment of the change.
 func (s *Store) point(n int) error {
+	defer s.change()
 	if err := s.disk.replaceLink(filepath.Base(s.gen(n)), s.state(currentName)); err != nil {
 		return err
 	}
@@ -227,6 +228,7 @@ func (s *Store) undo(ctx context.Context, old int) bool {
 		if old != 0 {
 			err = s.point(old)
 		} else if err = s.disk.remove(s.state(currentName)); err == nil {
+			s.change()
 			err = s.disk.syncDir(s.p.State)
 		}
 		if err != nil {

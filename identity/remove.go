@@ -52,6 +52,7 @@ func (s *Store) anything() bool {
 // markRemoving takes the switch away and leaves word of the removal, both by one
 // rename: the switch itself becomes the mark.
 func (s *Store) markRemoving() error {
+	defer s.change()
 	var err error
 	switch {
 	case exists(s.state(currentName)):
@@ -99,6 +100,7 @@ func (r *removal) tree(path string) {
 // finishRemoval does the removal whose mark is set, and takes the mark away when
 // nothing stands any more.
 func (s *Store) finishRemoval(ctx context.Context) ([]string, error) {
+	defer s.change()
 	r := &removal{s: s}
 	if err := s.closePending(); err != nil {
 		r.failed = append(r.failed, err)

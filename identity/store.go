@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -64,6 +65,8 @@ type Store struct {
 	lock      *os.File     // nil after Close
 	pending   keystore.Key // nil until Key was called
 	unsettled bool         // a crash or error left something behind
+
+	next atomic.Pointer[chan struct{}] // closed at the next change
 }
 
 // Open opens the state folder, made with mode 0700 when it is missing, and
@@ -84,6 +87,7 @@ func open(ctx context.Context, p Paths, keys keystore.Store, d fileSystem, now f
 		return nil, fmt.Errorf("identity paths: %w", err)
 	}
 	s := &Store{p: p, keys: keys, disk: d, now: now, slots: p.slots()}
+	s.change()
 	if err := s.openState(); err != nil {
 		return nil, err
 	}
@@ -143,6 +147,21 @@ func (s *Store) Close() error {
 	err := errors.Join(s.closePending(), s.lock.Close())
 	s.lock = nil
 	return err
+}
+
+// Changed returns a channel that is closed as soon as the identity in use is, or
+// may be, another one than before the call, or none. It never waits: not for a key
+// that is being made, nor for the disk. What a caller loads after the call is
+// current until then.
+func (s *Store) Changed() <-chan struct{} { return *s.next.Load() }
+
+// change closes what Changed gave out. mu is held, so that whoever loads because
+// of it waits until the change is done.
+func (s *Store) change() {
+	next := make(chan struct{})
+	if last := s.next.Swap(&next); last != nil {
+		close(*last)
+	}
 }
 
 func (s *Store) closePending() error {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -28,14 +29,20 @@ type Endpoint struct {
 	Host     string // empty: no TCP
 	Port     int    // 0: any free one
 	TLS      bool
-	Cert     string // PEM files, with TLS
+	Cert     string // PEM files, with TLS; both empty: as Machine
 	Key      string
-	ClientCA string // who may call; needed beyond loopback
+	ClientCA string // PEM file: who may call; needed with Cert beyond loopback, else Machine's root decides
 	Socket   string // Unix socket; empty: none
+
+	Machine MachineIdentity // with TLS and neither Cert nor Key
+	Log     *slog.Logger    // what becomes of Machine; nil: nowhere
 }
 
+// asMachine says whether the port answers with the machine's own certificate.
+func (e Endpoint) asMachine() bool { return e.TLS && e.Cert == "" && e.Key == "" && e.Machine != nil }
+
 // ErrExposed is what Listen wraps when it would serve strangers: beyond
-// loopback the service needs TLS with client certificates.
+// loopback the service needs TLS, and asks its callers for certificates.
 var ErrExposed = errors.New("the agent's service would be open to the network")
 
 // ErrInUse is what Listen wraps when another agent answers on the socket.
@@ -79,9 +86,9 @@ func listenTCP(ctx context.Context, e Endpoint) (Listener, error) {
 	if err != nil {
 		return Listener{}, err
 	}
-	if !loopback && (!e.TLS || e.ClientCA == "") {
+	if !loopback && (!e.TLS || e.ClientCA == "" && !e.asMachine()) {
 		return Listener{}, hinted{fmt.Errorf("listening on %s: %w", addr, ErrExposed),
-			"set server.url to 127.0.0.1, or set server.tls, server.cert, server.key and server.client_ca"}
+			"set server.url to 127.0.0.1, or set server.tls; server.cert and server.key need server.client_ca, too"}
 	}
 	var creds credentials.TransportCredentials
 	if e.TLS {
@@ -98,7 +105,21 @@ func listenTCP(ctx context.Context, e Endpoint) (Listener, error) {
 	if err != nil {
 		return Listener{}, fmt.Errorf("listening on %s: %w", addr, err)
 	}
+	if m, ok := creds.(*machineTLS); ok {
+		l = closing{l, m.close}
+	}
 	return Listener{Listener: l, Credentials: creds}, nil
+}
+
+// closing lets go of what serves a listener when that is closed.
+type closing struct {
+	net.Listener
+	also func()
+}
+
+func (c closing) Close() error {
+	defer c.also()
+	return c.Listener.Close()
 }
 
 // isLoopback says whether every address of host is a loopback address.
@@ -121,23 +142,38 @@ func isLoopback(ctx context.Context, host string) (bool, error) {
 }
 
 func serverTLS(e Endpoint) (credentials.TransportCredentials, error) {
+	callers, err := clientCA(e.ClientCA)
+	if err != nil {
+		return nil, fmt.Errorf("loading server.client_ca: %w", err)
+	}
+	if e.asMachine() {
+		return newMachineTLS(e.Machine, callers, e.Log), nil
+	}
 	pair, err := tls.LoadX509KeyPair(e.Cert, e.Key)
 	if err != nil {
 		return nil, fmt.Errorf("loading server.cert and server.key: %w", err)
 	}
 	c := &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}}
-	if e.ClientCA != "" {
-		pemText, err := os.ReadFile(e.ClientCA)
-		if err != nil {
-			return nil, fmt.Errorf("loading server.client_ca: %w", err)
-		}
-		c.ClientCAs = x509.NewCertPool()
-		if !c.ClientCAs.AppendCertsFromPEM(pemText) {
-			return nil, fmt.Errorf("loading server.client_ca: no certificate in %s", e.ClientCA)
-		}
-		c.ClientAuth = tls.RequireAndVerifyClientCert
+	if callers != nil {
+		c.ClientCAs, c.ClientAuth = callers, tls.RequireAndVerifyClientCert
 	}
 	return credentials.NewTLS(c), nil
+}
+
+// clientCA reads whose certificates may call; nil when no file says so.
+func clientCA(file string) (*x509.CertPool, error) {
+	if file == "" {
+		return nil, nil
+	}
+	pemText, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(pemText) {
+		return nil, fmt.Errorf("no certificate in %s", file)
+	}
+	return pool, nil
 }
 
 // socketMode lets the owner and the group in, nobody else.

@@ -27,16 +27,19 @@ func TestRefusesToServeStrangers(t *testing.T) {
 		{Host: "192.0.2.1"},
 		{Host: "0.0.0.0", TLS: true, Cert: "c", Key: "k"}, // TLS alone lets everybody call
 		{Host: "0.0.0.0", ClientCA: "ca"},
+		{Host: "0.0.0.0", Machine: &machine{}},
+		{Host: "0.0.0.0", TLS: true}, // nothing to prove itself with, and nobody says who may call
+		{Host: "0.0.0.0", TLS: true, Cert: "c", Machine: &machine{}},
 	} {
 		ls, err := Listen(t.Context(), e)
 		if !errors.Is(err, ErrExposed) || gateway.HintOf(err) == "" || len(ls) > 0 {
 			t.Errorf("%+v: got %v, %v; want ErrExposed with a hint", e, ls, err)
 		}
 	}
-	for _, host := range []string{"127.0.0.1", "localhost"} {
-		ls, err := Listen(t.Context(), Endpoint{Host: host})
+	for _, e := range []Endpoint{{Host: "127.0.0.1"}, {Host: "localhost"}, {Host: "0.0.0.0", TLS: true, Machine: &machine{}}} {
+		ls, err := Listen(t.Context(), e)
 		if err != nil {
-			t.Errorf("%s: %v", host, err)
+			t.Errorf("%+v: %v", e, err)
 		}
 		for _, l := range ls {
 			l.Close()

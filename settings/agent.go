@@ -112,15 +112,17 @@ type Button struct {
 	Hold   time.Duration `yaml:"hold"`   // held that long and released, it removes the identity; 2s to 20s
 }
 
-// Server is the agent's own gRPC service. A URL beyond loopback needs TLS, Cert,
-// Key and ClientCA.
+// Server is the agent's own gRPC service. A URL beyond loopback needs TLS. With TLS
+// it proves itself by Cert and Key, which then need ClientCA beyond loopback; with
+// neither of them by the machine's own identity, as soon as there is one, and each
+// caller needs a certificate of ClientCA, or of the fleet (the identity's root).
 type Server struct {
 	URL      string `yaml:"url"`  // IP address or host name to listen on; empty: no TCP
 	Port     int    `yaml:"port"` // 1 to 65535, or 0 for any free one
 	TLS      bool   `yaml:"tls"`
-	Cert     string `yaml:"cert" is:"path"`      // with tls: PEM chain
+	Cert     string `yaml:"cert" is:"path"`      // with tls: PEM chain; empty, as Key: the machine's own
 	Key      string `yaml:"key" is:"path"`       // with tls: PEM
-	ClientCA string `yaml:"client_ca" is:"path"` // with tls: who may call; needed beyond loopback
+	ClientCA string `yaml:"client_ca" is:"path"` // with tls: who may call, PEM; empty with the machine's own: the fleet
 	Socket   string `yaml:"socket" is:"path"`    // Unix socket, 0660, at most 107 bytes; empty: none
 }
 

@@ -112,15 +112,18 @@ func (c *checker) server(s *Server) {
 	if !c.fine("server.tls", "server.cert", "server.key", "server.client_ca") {
 		return
 	}
+	// With neither file the server is the machine, and the machine's root decides
+	// who may call.
+	files := s.Cert != "" || s.Key != ""
 	var missing []string
 	for _, need := range []struct {
 		key   string
 		lacks bool
 	}{
 		{"server.tls", !s.TLS},
-		{"server.cert", s.Cert == ""},
-		{"server.key", s.Key == ""},
-		{"server.client_ca", s.ClientCA == ""},
+		{"server.cert", files && s.Cert == ""},
+		{"server.key", files && s.Key == ""},
+		{"server.client_ca", files && s.ClientCA == ""},
 	} {
 		if need.lacks {
 			missing = append(missing, need.key)
@@ -130,7 +133,8 @@ func (c *checker) server(s *Server) {
 	case !loopback(s.URL) && len(missing) > 0:
 		c.refuse("server.url", "set what is missing, or listen on 127.0.0.1",
 			"listening on %s beyond this machine needs %s", quoted(s.URL), strings.Join(missing, ", "))
-	case s.TLS && (s.Cert == "" || s.Key == ""):
-		c.refuse("server.tls", "", "needs server.cert and server.key")
+	case s.TLS && files && (s.Cert == "" || s.Key == ""):
+		c.refuse("server.tls", "set both, or neither of them for the machine's own certificate",
+			"needs server.cert and server.key together")
 	}
 }

@@ -57,7 +57,8 @@ func run(ctx context.Context, sys cli.System, root fs.FS) int {
 type app struct {
 	cli.Program
 	root    fs.FS
-	address string
+	address string // of the agent; "" is what the settings say
+	machine string // who answers there, over TLS; "" is without TLS
 }
 
 func (a *app) command() *cobra.Command {

@@ -28,7 +28,7 @@ func (a *app) clientCommand(use, short string, args cobra.PositionalArgs, do fun
 		RunE: func(c *cobra.Command, args []string) error {
 			ctx, cancel := context.WithTimeout(c.Context(), timeout)
 			defer cancel()
-			d, err := a.dial()
+			d, err := a.dial(ctx)
 			if err != nil {
 				return err
 			}
@@ -36,6 +36,7 @@ func (a *app) clientCommand(use, short string, args cobra.PositionalArgs, do fun
 			return do(ctx, d, args)
 		}}
 	c.Flags().StringVar(&a.address, "address", "", "`address` of the agent, unix:/path or host:port (default from the settings)")
+	c.Flags().StringVar(&a.machine, "machine", "", "`ID` of the machine at --address: ask it over TLS, as this machine")
 	c.Flags().DurationVar(&timeout, "timeout", timeout, "how long to wait")
 	return c
 }
@@ -138,7 +139,7 @@ func (a *app) statusCommand() *cobra.Command {
 		if !watch {
 			return once(c, args)
 		}
-		d, err := a.dial()
+		d, err := a.dial(c.Context())
 		if err != nil {
 			return err
 		}

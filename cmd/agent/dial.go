@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"strconv"
@@ -27,10 +28,12 @@ import (
 type daemonClient struct {
 	provisioningpb.ProvisioningServiceClient
 	conn *grpc.ClientConn
+	key  io.Closer // of a connection as a machine, or nil
 }
 
-// dial connects to --address, else to the agent's socket, else to its port.
-func (a *app) dial() (daemonClient, error) {
+// dial connects to --address, else to the agent's socket, else to its port. With
+// --machine it is over TLS; ctx bounds the opening of this machine's key.
+func (a *app) dial(ctx context.Context) (daemonClient, error) {
 	target := a.address
 	if target == "" {
 		cfg, _, err := a.load()
@@ -43,16 +46,33 @@ func (a *app) dial() (daemonClient, error) {
 		return daemonClient{}, cli.Usage(errors.New("the settings name neither a socket nor a port of the agent"),
 			"set server.socket, or pass --address")
 	}
-	conn, err := grpc.NewClient(target, grpc.WithTransportCredentials(insecure.NewCredentials()),
+	d, creds := daemonClient{}, insecure.NewCredentials()
+	if a.machine != "" {
+		tlsCreds, key, err := a.asMachine(ctx)
+		if err != nil {
+			return daemonClient{}, err
+		}
+		d.key, creds = key, tlsCreds
+	}
+	conn, err := grpc.NewClient(target, grpc.WithTransportCredentials(creds),
 		grpc.WithChainUnaryInterceptor(explainUnary), grpc.WithDisableServiceConfig())
 	if err != nil {
+		d.Close()
 		return daemonClient{}, cli.Usage(fmt.Errorf("address of the agent: %w", err),
 			"write --address unix:/path/to/socket or --address 127.0.0.1:3001")
 	}
-	return daemonClient{provisioningpb.NewProvisioningServiceClient(conn), conn}, nil
+	d.ProvisioningServiceClient, d.conn = provisioningpb.NewProvisioningServiceClient(conn), conn
+	return d, nil
 }
 
-func (d daemonClient) Close() { d.conn.Close() }
+func (d daemonClient) Close() {
+	if d.conn != nil {
+		d.conn.Close()
+	}
+	if d.key != nil {
+		d.key.Close()
+	}
+}
 
 // agentAddress is where the agent of these settings answers: its socket, or its
 // loopback port. With TLS beyond loopback there is the socket.
@@ -86,6 +106,9 @@ func explain(err error, trailer metadata.MD) error {
 	switch s.Code() {
 	case codes.Unavailable:
 		advice := "start it with: mecha-agent run"
+		if strings.Contains(s.Message(), "tls: ") {
+			advice = "the log of the agent that was called says why; on its own machine the socket works always"
+		}
 		if strings.Contains(s.Message(), os.ErrPermission.Error()) {
 			advice = "the socket is for its owner and group: join the group, or use sudo"
 		}
@@ -101,8 +124,10 @@ func explain(err error, trailer metadata.MD) error {
 // dialReason is the operating system's part of what gRPC says of a connection
 // that could not be made.
 func dialReason(message string) string {
-	if _, reason, ok := strings.Cut(message, "Error while dialing: "); ok {
-		return strings.TrimSuffix(reason, `"`)
+	for _, before := range []string{"Error while dialing: ", "authentication handshake failed: ", "error reading server preface: "} {
+		if _, reason, ok := strings.Cut(message, before); ok {
+			return strings.TrimSuffix(reason, `"`)
+		}
 	}
 	return message
 }

@@ -84,7 +84,7 @@ func pinger(cfg settings.Agent) func(context.Context) error {
 
 // askAgent asks the running agent what it is doing. Its code stays out of it.
 func (a *app) askAgent(ctx context.Context) (doctor.Agent, error) {
-	d, err := a.dial()
+	d, err := a.dial(ctx)
 	if err != nil {
 		return doctor.Agent{}, err
 	}

@@ -80,7 +80,7 @@ func (a *app) daemon(ctx context.Context, cfg settings.Agent, log *slog.Logger) 
 		return err
 	}
 	button := newTouch(machine, cfg.Hardware.Button, exchange, panel, log)
-	listeners, err := rpc.Listen(ctx, endpoint(cfg.Server))
+	listeners, err := rpc.Listen(ctx, endpoint(cfg.Server, id, log))
 	if err != nil {
 		return err
 	}

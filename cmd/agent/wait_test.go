@@ -199,7 +199,7 @@ func TestAgentAddress(t *testing.T) {
 func TestNoAddress(t *testing.T) {
 	a := &app{Program: cli.Program{System: cli.System{Environ: []string{"HOME=" + t.TempDir(),
 		"MECHA_AGENT_SERVER__SOCKET=", "MECHA_AGENT_SERVER__URL="}}}}
-	_, err := a.dial()
+	_, err := a.dial(t.Context())
 	if err == nil || gateway.HintOf(err) != "set server.socket, or pass --address" {
 		t.Errorf("got %v, hint %q", err, gateway.HintOf(err))
 	}

@@ -81,8 +81,9 @@ func exchangeConfig(p settings.Provisioning, b board.Board, gw provision.Gateway
 		SignURL: p.CertSignURL, CallTimeout: p.Timeout}
 }
 
-func endpoint(s settings.Server) rpc.Endpoint {
-	return rpc.Endpoint{Host: s.URL, Port: s.Port, TLS: s.TLS, Cert: s.Cert, Key: s.Key, ClientCA: s.ClientCA, Socket: s.Socket}
+func endpoint(s settings.Server, id *identity.Store, log *slog.Logger) rpc.Endpoint {
+	return rpc.Endpoint{Host: s.URL, Port: s.Port, TLS: s.TLS, Cert: s.Cert, Key: s.Key, ClientCA: s.ClientCA, Socket: s.Socket,
+		Machine: served{id}, Log: log}
 }
 
 func serviceConfig(x *provision.Provisioner, id *identity.Store, keys keystores, b board.Board, trouble func() []string, log *slog.Logger) rpc.Config {
