@@ -7,24 +7,22 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"google.golang.org/grpc/credentials"
 
 	"github.com/mecha-org/mecha-agent/cmd/internal/cli"
 	"github.com/mecha-org/mecha-agent/identity"
-	"github.com/mecha-org/mecha-agent/keystore"
-	"github.com/mecha-org/mecha-agent/keystore/disk"
 	"github.com/mecha-org/mecha-agent/settings"
 )
 
 // asMachine are the credentials of a client that shows this machine's certificate
 // and talks to the machine a.machine alone. The key is to be closed when the
 // connection is.
-func (a *app) asMachine(ctx context.Context) (credentials.TransportCredentials, keystore.Key, error) {
+func (a *app) asMachine(ctx context.Context) (_ credentials.TransportCredentials, key io.Closer, err error) {
 	if a.address == "" || strings.HasPrefix(a.address, "unix:") {
 		return nil, nil, cli.Usage(errors.New("--machine is for a connection over TLS"), "pass --address HOST:PORT, too")
 	}
@@ -32,27 +30,18 @@ func (a *app) asMachine(ctx context.Context) (credentials.TransportCredentials, 
 	if err != nil {
 		return nil, nil, err
 	}
-	keys, err := disk.New(curve(cfg.Keystore))
-	if err != nil {
-		return nil, nil, fmt.Errorf("opening the keystore: %w", err)
-	}
 	cert, roots, err := ownCertificate(cfg.Provisioning.Paths)
 	if err != nil {
 		return nil, nil, fmt.Errorf("reading this machine's certificate: %w", err)
 	}
-	// The path is a link to the generation in use; keystores follow none.
-	path, err := filepath.EvalSymlinks(cfg.Provisioning.Paths.Machine.PrivateKey)
+	own, err := openOwnKey(ctx, cfg)
 	if err != nil {
-		return nil, nil, fmt.Errorf("finding this machine's key: %w", err)
+		return nil, nil, err
 	}
-	key, err := keys.Open(ctx, path)
-	if err != nil {
-		return nil, nil, fmt.Errorf("opening this machine's key: %w", err)
+	if pub, ok := cert.Leaf.PublicKey.(*ecdsa.PublicKey); !ok || !pub.Equal(own.Public()) {
+		return nil, nil, errors.Join(errors.New("this machine's key and certificate do not belong together"), own.Close())
 	}
-	if pub, ok := cert.Leaf.PublicKey.(*ecdsa.PublicKey); !ok || !pub.Equal(key.Public()) {
-		return nil, nil, errors.Join(errors.New("this machine's key and certificate do not belong together"), key.Close())
-	}
-	cert.PrivateKey = key
+	cert.PrivateKey = own
 	return credentials.NewTLS(&tls.Config{
 		MinVersion: tls.VersionTLS13,
 		// Whichever CAs the server names: this is the one certificate there is.
@@ -62,7 +51,7 @@ func (a *app) asMachine(ctx context.Context) (credentials.TransportCredentials, 
 		// machineVerifier checks the chain and who it is.
 		InsecureSkipVerify: true,
 		VerifyConnection:   machineVerifier(roots, a.machine),
-	}), key, nil
+	}), own, nil
 }
 
 // ownCertificate reads this machine's certificate from the configured paths.

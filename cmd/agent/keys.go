@@ -26,6 +26,33 @@ func openKeystores(c settings.Agent, log *slog.Logger) (keystores, error) {
 	return keystores{s}, err
 }
 
+// ownKey is the key of the identity in use, for a command beside the agent.
+type ownKey struct {
+	keystore.Key
+	keys keystores
+}
+
+// Close frees the key and its keystore.
+func (k ownKey) Close() error { return errors.Join(k.Key.Close(), k.keys.Close()) }
+
+// openOwnKey opens the key at the configured path. It needs no lock: it reads.
+func openOwnKey(ctx context.Context, c settings.Agent) (ownKey, error) {
+	// The path is a link to the generation in use; keystores follow none.
+	path, err := filepath.EvalSymlinks(c.Provisioning.Paths.Machine.PrivateKey)
+	if err != nil {
+		return ownKey{}, fmt.Errorf("finding this machine's key: %w", err)
+	}
+	keys, err := openKeystores(c, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return ownKey{}, fmt.Errorf("opening the keystore: %w", err)
+	}
+	k, err := keys.Open(ctx, path)
+	if err != nil {
+		return ownKey{}, errors.Join(fmt.Errorf("opening this machine's key: %w", err), keys.Close())
+	}
+	return ownKey{k, keys}, nil
+}
+
 // usable returns why the machine's key cannot be used, when the settings say that
 // the agent is to end then.
 func (k keystores) usable(ctx context.Context, c settings.Keystore, id *identity.Store) error {
