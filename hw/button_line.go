@@ -20,8 +20,9 @@ const (
 	longWait  = time.Hour
 	shortWait = time.Second
 	// How Button finds out which of them a pin is: it halts a wait of probeWait
-	// after probeHalt.
-	probeWait  = 200 * time.Millisecond
+	// after probeHalt. The rest of it is for processors with other things to do: the
+	// agent starts when all the board does, and what is found out then stays.
+	probeWait  = 500 * time.Millisecond
 	probeHalt  = 20 * time.Millisecond
 	probeTries = 3
 	// haltAgain is the time from one Halt to the next until Run has ended.
@@ -92,17 +93,16 @@ func (b *Button) wait(d time.Duration) (edge, alive bool) {
 	return edge, edge || time.Since(start) >= d-leastWait
 }
 
-// interruptible finds out whether the pin's Halt ends a WaitForEdge, by doing it. An
-// edge in between tells nothing: it tries again then. An error means that the line
-// does not wait at all: once may be a Halt of the try before.
+// interruptible finds out whether the pin's Halt ends a WaitForEdge, by doing it: the
+// wait ends before its time, however late Halt was. An edge in between tells nothing:
+// it tries again then. An error means that the line does not wait at all: once may be
+// a Halt of the try before.
 func (b *Button) interruptible(ctx context.Context) (bool, error) {
 	early := 0
 	for try := 1; try <= probeTries && ctx.Err() == nil; try++ {
 		halted := make(chan struct{})
 		t := time.AfterFunc(probeHalt, func() { b.pin.Halt(); close(halted) })
-		start := time.Now()
-		edge, alive := b.wait(probeWait)
-		took := time.Since(start)
+		_, alive := b.wait(probeWait)
 		if t.Stop() { // not halted
 			if !alive {
 				early++
@@ -112,7 +112,7 @@ func (b *Button) interruptible(ctx context.Context) (bool, error) {
 			}
 		} else {
 			<-halted
-			if !edge && took < (probeHalt+probeWait)/2 {
+			if !alive {
 				return true, nil
 			}
 		}

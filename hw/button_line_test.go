@@ -168,6 +168,26 @@ func TestButtonHaltLost(t *testing.T) {
 	})
 }
 
+// TestButtonSlowHalt: a processor that is busy when the button is tried does not turn
+// it into one that wakes every second.
+func TestButtonSlowHalt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const slow = 400 * time.Millisecond
+		pin := hwtest.NewPin(gpio.High)
+		pin.SlowHalts(slow)
+		watchPin(t, pin, slow, func(d *desk) {
+			before := pin.Waits()
+			pass(24 * time.Hour)
+			if n := pin.Waits() - before; n > 25 {
+				t.Errorf("%d waits in 24 hours of silence", n)
+			}
+			d.begin()
+			d.press(100*time.Millisecond, 0)
+			d.want("a press after the silence", "press @130ms")
+		})
+	})
+}
+
 // TestButtonEarly: a press that begins while Halt is tried counts, and does not
 // turn the button into one that wakes every second.
 func TestButtonEarly(t *testing.T) {

@@ -27,6 +27,7 @@ type Pin struct {
 	back  bool // the next In finds the line again
 	deaf  bool
 	drop  int
+	slow  time.Duration // from Halt to the end of the wait
 
 	edges chan struct{}
 	halt  chan struct{}
@@ -113,6 +114,14 @@ func (p *Pin) DropHalts(n int) {
 	p.drop = n
 }
 
+// SlowHalts makes Halt end a wait only so much later, as a processor does that has
+// other things to do.
+func (p *Pin) SlowHalts(d time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.slow = d
+}
+
 // Waits returns how often WaitForEdge was called.
 func (p *Pin) Waits() int {
 	p.mu.Lock()
@@ -186,11 +195,11 @@ func (p *Pin) Halt() error {
 	case p.deaf:
 		p.edge = gpio.NoEdge
 		return nil
+	case p.slow > 0:
+		time.AfterFunc(p.slow, p.Hitch)
+		return nil
 	}
-	select {
-	case p.halt <- struct{}{}:
-	default:
-	}
+	p.Hitch()
 	return nil
 }
 
