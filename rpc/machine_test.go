@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -377,6 +378,35 @@ func TestHandshakesFollowTheIdentity(t *testing.T) {
 		if n := k.closed.Load(); n != 1 {
 			t.Errorf("key %d was closed %d times", i, n)
 		}
+	}
+}
+
+// TestNoHandshakeIsBehind: from the moment of a change on, nothing begins with what
+// stood before.
+func TestNoHandshakeIsBehind(t *testing.T) {
+	m := newMachine(t, "")
+	c := newMachineTLS(m, nil, nil)
+	for n := range 100 {
+		name := fmt.Sprintf("machine-%d", n)
+		m.become(name)
+		h, err := c.acquire(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := h.Certificate.Leaf.Subject.CommonName; got != name {
+			t.Fatalf("%s is behind, it is %s by now", got, name)
+		}
+		c.release(h)
+	}
+	c.close()
+	for i, k := range m.keys() {
+		eventually(t, "every key is closed", func() bool { return k.closed.Load() > 0 })
+		if n := k.closed.Load(); n != 1 {
+			t.Errorf("key %d was closed %d times", i, n)
+		}
+	}
+	if _, err := c.acquire(t.Context()); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("after the end: %v", err)
 	}
 }
 
