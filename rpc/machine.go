@@ -19,7 +19,7 @@ import (
 )
 
 // ErrNoIdentity is what MachineIdentity.Open wraps while the machine has none.
-var ErrNoIdentity = errors.New("nothing to prove with who answers")
+var ErrNoIdentity = errors.New("no certificate to answer with")
 
 // MachineIdentity is where the machine's own certificate and key come from.
 type MachineIdentity interface {

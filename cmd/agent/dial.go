@@ -106,8 +106,11 @@ func explain(err error, trailer metadata.MD) error {
 	switch s.Code() {
 	case codes.Unavailable:
 		advice := "start it with: mecha-agent run"
-		if strings.Contains(s.Message(), "tls: ") {
+		switch {
+		case strings.Contains(s.Message(), "tls: "):
 			advice = "the log of the agent that was called says why; on its own machine the socket works always"
+		case strings.Contains(s.Message(), "error reading server preface"): // somebody answers, without HTTP/2
+			advice = "a port that wants TLS answers so: pass --machine ID"
 		}
 		if strings.Contains(s.Message(), os.ErrPermission.Error()) {
 			advice = "the socket is for its owner and group: join the group, or use sudo"

@@ -114,6 +114,9 @@ func TestMachinesTalkOverMTLS(t *testing.T) {
 		t.Errorf("another machine than the one asked for: exit %d, %s", code, stderr)
 	}
 	a.judge(address, b)
+	if code, _, stderr := b.ask(address, ""); code != exitNoAgent || !strings.Contains(stderr, "hint: a port that wants TLS") {
+		t.Errorf("without TLS: exit %d, %s", code, stderr)
+	}
 
 	other := startGateway(t)
 	stranger := newRig(t, "https://"+other.addr, other.fingerprint)
