@@ -4,6 +4,7 @@ package system_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -174,27 +175,44 @@ const (
 	holdTime   = 5 * time.Second
 )
 
-// Rest of a provisioned board: at most restWakeups a second, over restTime.
+// Rest of a provisioned board: at most restWakeups a second over restTime, one of
+// restWindows times in a row.
 const (
-	restTime    = 20 * time.Second
-	restWakeups = 1.0
+	restTime    = 10 * time.Second
+	restWakeups = 0.5
+	restWindows = 8
 )
 
-// rests counts how often the agent is woken while it has nothing to do.
+// rests counts how often the agent is woken while it has nothing to do, until it comes
+// to rest. What a claim leaves to be done happens once and ends by itself: the runtime
+// gives memory back for ten or twenty seconds, the gateway closes its connection after
+// half a minute. What goes on for good is in every window: polling once a second counts
+// 30 in each (docs/performance.md).
 func (l *lab) rests(t *testing.T) {
-	before := l.ask(t, guest.Request{Wakeups: true})
-	select {
-	case <-time.After(restTime):
-	case <-t.Context().Done():
-		t.Fatal(t.Context().Err())
+	begin := l.ask(t, guest.Request{Wakeups: true})
+	before := begin
+	var busy []string
+	for range restWindows {
+		select {
+		case <-time.After(restTime):
+		case <-t.Context().Done():
+			t.Fatal(t.Context().Err())
+		}
+		after := l.ask(t, guest.Request{Wakeups: true})
+		seconds := after.Uptime - before.Uptime
+		if seconds < restTime.Seconds()/2 {
+			t.Fatalf("%s were %.1f s to the guest", restTime, seconds)
+		}
+		n := after.Wakeups - before.Wakeups
+		window := fmt.Sprintf("%d wake-ups in %.1f s", n, seconds)
+		if rate := float64(n) / seconds; rate <= restWakeups {
+			t.Logf("%s: %s of rest, %.2f a second; in the %.0f s before that %q",
+				l.board.name, window, rate, before.Uptime-begin.Uptime, busy)
+			return
+		}
+		busy, before = append(busy, window), after
 	}
-	after := l.ask(t, guest.Request{Wakeups: true})
-	seconds := after.Uptime - before.Uptime
-	rate := float64(after.Wakeups-before.Wakeups) / seconds
-	t.Logf("%s: %d wake-ups in %.1f s of rest, %.2f a second", l.board.name, after.Wakeups-before.Wakeups, seconds, rate)
-	if seconds < restTime.Seconds()/2 || rate > restWakeups {
-		t.Errorf("at rest the agent was woken %.2f times a second over %.1f s, want at most %.1f", rate, seconds, restWakeups)
-	}
+	t.Errorf("the agent does not come to rest: %q, want at most %.1f a second", busy, restWakeups)
 }
 
 // restartKeeps ends the agent and starts it again.
