@@ -20,6 +20,10 @@ const (
 	TrailerHint      = "hint"
 )
 
+// errReadOnly is PERMISSION_DENIED, which is none of the gateway's kinds.
+var errReadOnly = status.Error(codes.PermissionDenied,
+	"machines of the fleet may only ask here: set server.client_ca to let its holders change this machine")
+
 var errPanicked = errors.New("the agent failed on this request; its log says more")
 
 // toStatus gives an error its gRPC code: the kind's, as gateway/kind.go lists

@@ -22,6 +22,9 @@ import (
 type Listener struct {
 	net.Listener
 	Credentials credentials.TransportCredentials
+	// ReadOnly refuses what changes the machine: whoever may call is any machine of
+	// the fleet, and none of them is another's master.
+	ReadOnly bool
 }
 
 // Endpoint says where to listen.
@@ -108,7 +111,7 @@ func listenTCP(ctx context.Context, e Endpoint) (Listener, error) {
 	if m, ok := creds.(*machineTLS); ok {
 		l = closing{l, m.close}
 	}
-	return Listener{Listener: l, Credentials: creds}, nil
+	return Listener{Listener: l, Credentials: creds, ReadOnly: e.asMachine() && e.ClientCA == ""}, nil
 }
 
 // closing lets go of what serves a listener when that is closed.

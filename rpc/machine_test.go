@@ -16,6 +16,8 @@ import (
 
 	"github.com/mecha-org/mecha-agent/gateway/gatewaytest"
 	provisioningpb "github.com/mecha-org/mecha-agent/proto/provisioning"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 )
 
 // TestMachineAnswersItsFleet: who shows a certificate of the fleet is served, for
@@ -72,6 +74,42 @@ func TestClientCAInsteadOfTheFleet(t *testing.T) {
 		t.Errorf("the operator: %q, %v", got, err)
 	}
 	p.refuses("a machine of the fleet", p.friend)
+}
+
+// TestFleetMayOnlyAsk: a machine of the fleet is told, and changes nothing; a
+// holder of server.client_ca's certificates does.
+func TestFleetMayOnlyAsk(t *testing.T) {
+	operators := newMachine(t, "").ca
+	operator, _ := certificate(t, operators, "operator")
+	for _, c := range []struct {
+		name, clientCA string
+		cert           func(*port) tls.Certificate
+		change         codes.Code
+	}{
+		{"machine", "", func(p *port) tls.Certificate { return p.friend }, codes.PermissionDenied},
+		{"operator", write(t, "ca.pem", operators.RootPEM()), func(*port) tls.Certificate { return operator }, codes.OK},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p := servePort(t, newMachine(t, "machine-1"), c.clientCA)
+			var answered string
+			conn, err := grpc.NewClient(p.address, grpc.WithTransportCredentials(credentials.NewTLS(p.client(&answered, c.cert(p)))))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			for method, want := range map[string]codes.Code{
+				"Ping": codes.OK, "ping": codes.OK, "Status": codes.OK, "status": codes.OK,
+				"GenerateCode": c.change, "generateCode": c.change, "ProvisionByCode": c.change, "provisionByCode": c.change,
+				"Deprovision": c.change, "deprovision": c.change,
+			} {
+				// The empty message is every request's and every answer's beginning.
+				err := conn.Invoke(t.Context(), "/provisioning.ProvisioningService/"+method, &provisioningpb.Empty{}, &provisioningpb.Empty{})
+				if status.Code(err) != want {
+					t.Errorf("%s: %v, want %s", method, err, want)
+				}
+			}
+		})
+	}
 }
 
 // TestHandshakesFollowTheIdentity: none, one, another, none, without a restart.

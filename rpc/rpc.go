@@ -52,6 +52,8 @@ type Config struct {
 	Version      string
 	Trouble      func() []string // parts of the panel that fail now, a line each; nil: nobody knows
 	Log          *slog.Logger
+
+	readOnly bool // of one listener
 }
 
 // Limits of the service. A request is a code at the most.
@@ -70,6 +72,7 @@ func Serve(ctx context.Context, c Config, listeners ...Listener) error {
 	failed := make(chan error, len(listeners))
 	var running sync.WaitGroup
 	for _, l := range listeners {
+		c.readOnly = l.ReadOnly
 		s := newServer(c, checks, l.Credentials)
 		servers = append(servers, s)
 		running.Go(func() {
@@ -152,7 +155,17 @@ func (c Config) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, 
 		c.Log.Debug("request", "method", info.FullMethod, "took", time.Since(start), "error", err)
 		err = toStatus(ctx, err)
 	}()
+	if c.readOnly && changes(info.FullMethod) {
+		c.Log.Warn("refused a change to a machine of the fleet", "method", info.FullMethod)
+		return nil, errReadOnly
+	}
 	return handle(ctx, req)
+}
+
+// changes reports whether a method does more than to tell, as far as is known.
+func changes(method string) bool {
+	name, ours := strings.CutPrefix(method, "/"+provisioningpb.ProvisioningService_ServiceDesc.ServiceName+"/")
+	return ours && !strings.EqualFold(name, "ping") && !strings.EqualFold(name, "status")
 }
 
 func (c Config) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handle grpc.StreamHandler) (err error) {

@@ -116,7 +116,7 @@ func TestTPMGetsItsIdentity(t *testing.T) {
 			chip, makers := tpmtest.Prepared(t)
 			r := newTPMRig(t, scheme, "{tpm: %s}", chip, // backend auto
 				server.Attestation{Policy: server.Required, Roots: attest.NewRoots(makers...)})
-			stop, kill := r.start()
+			_, kill := r.start()
 			shown := r.press()
 			if shown.Keystore != "tpm" || shown.KeystoreReason != "a TPM works here" || shown.Unattested != "" {
 				t.Errorf("the key is in %q (%s), unattested %q", shown.Keystore, shown.KeystoreReason, shown.Unattested)
@@ -139,7 +139,7 @@ func TestTPMGetsItsIdentity(t *testing.T) {
 			kill()
 			chip.Kill()
 			chip.On()
-			stop, _ = r.start()
+			stop, _ := r.start()
 			again := r.awaitState(provisioningpb.State_STATE_PROVISIONED)
 			if again.MachineId != done.MachineId || again.Keystore != "tpm" || !strings.Contains(again.KeystoreReason, "it holds the machine's key") {
 				t.Errorf("after a power cut it is %v", again)
