@@ -18,6 +18,21 @@ import (
 // once in a test program: all of its TPMs are copies of one.
 func Prepared(t testing.TB) (*TPM, []*x509.Certificate) {
 	t.Helper()
+	s, chain := shipped(t, commands)
+	s.On()
+	return s, chain
+}
+
+// ForMachine is Prepared for a virtual machine (QEMU's -tpmdev emulator): Socket is
+// the control channel that it asks for. The TPM is off, for it may end with the
+// machine that used it: before each start of one, Kill and On.
+func ForMachine(t testing.TB) (*TPM, []*x509.Certificate) {
+	t.Helper()
+	return shipped(t, control)
+}
+
+func shipped(t testing.TB, serve []string) (*TPM, []*x509.Certificate) {
+	t.Helper()
 	for _, name := range []string{"swtpm", "swtpm_setup", "swtpm_localca"} {
 		need(t, name)
 	}
@@ -25,7 +40,7 @@ func Prepared(t testing.TB) (*TPM, []*x509.Certificate) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return start(t, p.state), p.chain
+	return off(t, p.state, serve), p.chain
 }
 
 type preparation struct {

@@ -18,7 +18,8 @@ type TPM struct {
 
 	t       testing.TB
 	program string
-	dir     string // of its memory
+	dir     string   // of its memory
+	serve   []string // options that name descriptor 3, where it listens
 	listens *net.UnixListener
 	log     bytes.Buffer
 	cmd     *exec.Cmd // nil while it is off
@@ -36,7 +37,9 @@ func Start(t testing.TB) (socket string) {
 // New is Start for a test that cuts the power.
 func New(t testing.TB) *TPM {
 	t.Helper()
-	return start(t, nil)
+	s := off(t, nil, commands)
+	s.On()
+	return s
 }
 
 // need finds a program, or ends the test.
@@ -54,7 +57,16 @@ func need(t testing.TB, name string) (path string) {
 // memory is the file where swtpm keeps what survives a power cut.
 const memory = "tpm2-00.permall"
 
-func start(t testing.TB, state []byte) *TPM {
+// What may be served on descriptor 3 (swtpm(8)): a TPM's commands, or the control
+// channel, over which QEMU does what a mainboard does to a TPM and asks for the
+// other one.
+var (
+	commands = []string{"--server", "type=unixio,fd=3", "--flags", "not-need-init,startup-clear"}
+	control  = []string{"--ctrl", "type=unixio,fd=3"}
+)
+
+// off makes a TPM that remembers state and was not started yet.
+func off(t testing.TB, state []byte, serve []string) *TPM {
 	t.Helper()
 	program := need(t, "swtpm")
 	dir := Folder(t)
@@ -69,8 +81,7 @@ func start(t testing.TB, state []byte) *TPM {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &TPM{Socket: filepath.Join(dir, "tpm.sock"), t: t, program: program, dir: dir, listens: l}
-	s.On()
+	s := &TPM{Socket: filepath.Join(dir, "tpm.sock"), t: t, program: program, dir: dir, serve: serve, listens: l}
 	t.Cleanup(func() {
 		s.Kill()
 		l.Close()
@@ -89,8 +100,7 @@ func (s *TPM) On() {
 		s.t.Fatal(err)
 	}
 	defer inherited.Close()
-	s.cmd = exec.Command(s.program, "socket", "--tpm2", "--tpmstate", "dir="+s.dir,
-		"--server", "type=unixio,fd=3", "--flags", "not-need-init,startup-clear")
+	s.cmd = exec.Command(s.program, append([]string{"socket", "--tpm2", "--tpmstate", "dir=" + s.dir}, s.serve...)...)
 	s.cmd.ExtraFiles = []*os.File{inherited} // descriptor 3
 	s.cmd.Stdout, s.cmd.Stderr = &s.log, &s.log
 	s.cmd.WaitDelay = 5 * time.Second
