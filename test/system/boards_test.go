@@ -27,6 +27,25 @@ type board struct {
 	terminal bool // a second serial line is a display, in console.log
 	powerKey bool // the button is the one that QMP can press
 	light    *light
+
+	tpm  tpmWay // how the guest comes to its TPM
+	disk *disk  // what keeps root's home when the power is cut; otherwise nothing does
+}
+
+// tpmWay is how a TPM on the host becomes /dev/tpmrm0 in the guest.
+type tpmWay int
+
+const (
+	noTPM    tpmWay = iota
+	tpmTIS          // QEMU has the device, at the registers of the TCG's PC Client specification
+	tpmProxy        // the kernel has a driver for TPMs elsewhere, tpm_vtpm_proxy, which /init serves
+)
+
+// disk is a disk of the board: ext4, not partitioned.
+type disk struct {
+	drive  string   // of QEMU's -drive, but for the file
+	device []string // more of QEMU's arguments
+	guest  string   // what the guest has it as
 }
 
 // light is one of /sys/class/leds that can be seen from outside.

@@ -6,16 +6,20 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 
+	"github.com/mecha-org/mecha-agent/keystore/tpm/tpmtest"
 	provisioningpb "github.com/mecha-org/mecha-agent/proto/provisioning"
 	"github.com/mecha-org/mecha-agent/test/system/guest"
 	"github.com/mecha-org/mecha-agent/test/system/initramfs"
@@ -38,8 +42,16 @@ const consoleLog = "console.log"
 // lab is a board that runs, with the agent on it and a gateway beside it.
 type lab struct {
 	*qemu.Machine
+	with     built
 	board    board
 	gateway  *gateway
+	tpm      *tpmtest.TPM // on the host; nil without one
+	relay    string       // TCP port of the host that leads to it
+	image    string       // of the board's disk; empty without one
+	settings string       // more of settings.yml
+	calls    credentials.TransportCredentials
+	logs     string // folder of all boots
+	boots    int
 	commands string // address of /init
 	agent    provisioningpb.ProvisioningServiceClient
 	conn     *grpc.ClientConn
@@ -47,49 +59,66 @@ type lab struct {
 	running  time.Time // when it had started the agent
 }
 
-// boot boots the board and returns when the agent answers.
+// boot boots the board, with a gateway beside it, and returns when the agent answers.
 func boot(t *testing.T, b board) *lab {
 	t.Helper()
 	with := need(t)
-	g := startGateway(t, with)
-	logs := logFolder(t)
+	l := newLab(t, b, with, startGateway(t, with, ""))
+	l.powerOn(t)
+	l.waitState(t, answerLimit, provisioningpb.State_STATE_IDLE)
+	return l
+}
+
+// newLab is a board without power. The end of the test ends it.
+func newLab(t *testing.T, b board, with built, g *gateway) *lab {
+	t.Helper()
+	l := &lab{with: with, board: b, gateway: g, calls: insecure.NewCredentials(), logs: logFolder(t)}
+	t.Cleanup(func() { l.powerOff(t) })
+	return l
+}
+
+// powerOn boots the board with the settings of now. It returns when /init has
+// started the agent and the agent has begun to speak.
+func (l *lab) powerOn(t *testing.T) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), bootLimit)
 	defer cancel()
-
-	files := t.TempDir()
+	l.boots++
+	b, files, logs := l.board, t.TempDir(), l.logs
+	if l.boots > 1 {
+		logs = filepath.Join(l.logs, fmt.Sprintf("boot-%d", l.boots))
+		if err := os.Mkdir(logs, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
 	initrd, tree := filepath.Join(files, "initrd"), filepath.Join(files, "board.dtb")
-	if err := writeInitrd(ctx, initrd, with, b, g.agentSettings(b.hardware)); err != nil {
+	if err := writeInitrd(ctx, initrd, l.with, b, l.agentSettings(b.hardware)); err != nil {
 		t.Fatal(err)
 	}
-	kernel := filepath.Join(with.kernels, b.kernel, "boot")
-	if err := writeTree(ctx, tree, filepath.Join(kernel, "dtbs"), b); err != nil {
-		t.Fatal(err)
-	}
-	machine := append([]string(nil), b.machine...)
+	machine, cmdline := l.wiring()
 	if b.terminal {
 		machine = append(machine, "-serial", "file:"+filepath.Join(logs, consoleLog))
 	}
+	kernel := filepath.Join(l.with.kernels, b.kernel, "boot")
+	if err := l.writeTree(ctx, tree, filepath.Join(kernel, "dtbs"), machine); err != nil {
+		t.Fatal(err)
+	}
+	l.restartTPM()
 	m, err := qemu.Start(ctx, qemu.Config{
 		Program: b.program,
 		Args: append(machine,
 			"-kernel", filepath.Join(kernel, "vmlinuz"), "-initrd", initrd, "-dtb", tree, "-append",
-			fmt.Sprintf("console=%s rdinit=/init panic=-1 quiet %s%d %s", b.console, guest.Now, time.Now().Unix(), b.command)),
+			fmt.Sprintf("console=%s rdinit=/init panic=-1 quiet %s%d %s %s", b.console, guest.Now, time.Now().Unix(), cmdline, b.command)),
 		Forward: []int{guest.AgentPort, guest.CommandPort}, Network: "n0",
 		Logs: logs,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := m.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	l := &lab{Machine: m, board: b, gateway: g}
+	l.Machine = m
 	if err := l.connect(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = l.conn.Close() })
 	l.release(t)
 	if err := m.Run(); err != nil {
 		t.Fatal(err)
@@ -107,8 +136,45 @@ func boot(t *testing.T, b board) *lab {
 	if _, err := m.WaitLine(ctx, guest.AgentSays+` {"time"`); err != nil {
 		t.Fatal(err)
 	}
-	l.waitState(t, answerLimit, provisioningpb.State_STATE_IDLE)
-	return l
+}
+
+// powerOff cuts the power, as a thief or a fuse would.
+func (l *lab) powerOff(t *testing.T) {
+	t.Helper()
+	if l.conn != nil {
+		_ = l.conn.Close()
+	}
+	if l.Machine == nil {
+		return
+	}
+	if err := l.Machine.Close(); err != nil {
+		t.Error(err)
+	}
+	l.Machine, l.conn = nil, nil
+}
+
+// wiring is the board as it is connected here: QEMU's arguments, and what the kernel's
+// command line has to say of it to /init.
+func (l *lab) wiring() (machine []string, cmdline string) {
+	machine = slices.Clone(l.board.machine)
+	if d := l.board.disk; d != nil {
+		machine = append(machine, "-drive", d.drive+",format=raw,file="+l.image)
+		machine = append(machine, d.device...)
+		cmdline += " " + guest.Disk + d.guest
+	}
+	switch l.board.tpm {
+	case tpmTIS:
+		machine = append(machine, "-chardev", "socket,id=tpm,path="+l.tpm.Socket,
+			"-tpmdev", "emulator,id=tpm0,chardev=tpm", "-device", "tpm-tis-device,tpmdev=tpm0")
+	case tpmProxy:
+		cmdline += " " + guest.TPM + net.JoinHostPort(guest.Host, l.relay)
+	}
+	return machine, cmdline
+}
+
+// agentSettings is the settings.yml of the board, with some hardware.
+func (l *lab) agentSettings(hardware string) string {
+	return l.gateway.agentSettings(hardware) + l.settings
 }
 
 // connect finds the guest's services on the host.
@@ -123,7 +189,7 @@ func (l *lab) connect() error {
 	// The guest is asked before the agent listens, and QEMU takes the connection before
 	// the guest can. The usual pauses would be measured as the agent's.
 	retry := backoff.Config{BaseDelay: pictureTick, Multiplier: 1, MaxDelay: pictureTick}
-	l.conn, err = grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()),
+	l.conn, err = grpc.NewClient(address, grpc.WithTransportCredentials(l.calls),
 		grpc.WithConnectParams(grpc.ConnectParams{Backoff: retry, MinConnectTimeout: connectLimit}))
 	if err != nil {
 		return err
@@ -198,14 +264,14 @@ func writeInitrd(ctx context.Context, file string, with built, b board, settings
 	return err
 }
 
-// writeTree writes the board's device tree, with its edits.
-func writeTree(ctx context.Context, file, trees string, b board) error {
+// writeTree writes the board's device tree, with its edits. What the tree has to say
+// of the machine's parts comes from the machine, where it is QEMU's own.
+func (l *lab) writeTree(ctx context.Context, file, trees string, machine []string) error {
+	b := l.board
 	if b.tree == "" {
 		// QEMU writes the tree that it would give to the kernel, and ends.
-		machine := append([]string(nil), b.machine...)
-		if b.terminal {
-			machine = append(machine, "-serial", "null")
-		}
+		l.restartTPM()
+		machine = slices.Clone(machine)
 		for i := range machine {
 			if i > 0 && machine[i-1] == "-M" {
 				machine[i] += ",dumpdtb=" + file

@@ -29,7 +29,7 @@ func (l *lab) restart(t *testing.T) {
 // rewire starts the agent again with other hardware in its settings.
 func (l *lab) rewire(t *testing.T, hardware string) {
 	t.Helper()
-	l.ask(t, guest.Request{Write: guest.Settings, Data: []byte(l.gateway.agentSettings(hardware))})
+	l.ask(t, guest.Request{Write: guest.Settings, Data: []byte(l.agentSettings(hardware))})
 	l.restart(t)
 }
 
@@ -98,7 +98,7 @@ func (l *lab) givesLightBack(t *testing.T) {
 		}
 	}
 	drives("none")
-	l.ask(t, guest.Request{Write: guest.Settings, Data: []byte(l.gateway.agentSettings("  leds: {onboard: none}\n"))})
+	l.ask(t, guest.Request{Write: guest.Settings, Data: []byte(l.agentSettings("  leds: {onboard: none}\n"))})
 	l.ask(t, guest.Request{Crash: true})
 	l.waitState(t, answerLimit, provisioningpb.State_STATE_CODE_SHOWN)
 	drives(driver)

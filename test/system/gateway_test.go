@@ -38,13 +38,29 @@ type gateway struct {
 	url         string // on the host
 	port        string
 	fingerprint string // of its root
+	end         func(t *testing.T)
 }
 
-// startGateway starts a gateway that ends with the test.
-func startGateway(t *testing.T, with built) *gateway {
+// startGateway starts a gateway that ends with the test. More is added to its
+// settings.
+func startGateway(t *testing.T, with built, more string) *gateway {
 	t.Helper()
 	g := &gateway{program: with.program("gateway", ""), dir: t.TempDir()}
-	if err := os.WriteFile(filepath.Join(g.dir, "gateway.yml"), []byte(gatewaySettings), 0o600); err != nil {
+	g.start(t, more)
+	return g
+}
+
+// restart starts the gateway anew, with its data and other settings. Its address is
+// another one then.
+func (g *gateway) restart(t *testing.T, more string) {
+	t.Helper()
+	g.end(t)
+	g.start(t, more)
+}
+
+func (g *gateway) start(t *testing.T, more string) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(g.dir, "gateway.yml"), []byte(gatewaySettings+more), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	log := &logBuffer{more: make(chan struct{}, 1)}
@@ -57,21 +73,29 @@ func startGateway(t *testing.T, with built) *gateway {
 	}
 	done := make(chan error, 1)
 	go func() { done <- cmd.Wait() }()
-	t.Cleanup(func() {
-		_ = cmd.Process.Signal(syscall.SIGTERM)
-		select {
-		case err := <-done:
-			if err != nil {
-				t.Errorf("the gateway ended badly: %v\n%s", err, log)
+	var once sync.Once
+	end := func(t *testing.T) {
+		once.Do(func() {
+			_ = cmd.Process.Signal(syscall.SIGTERM)
+			select {
+			case err := <-done:
+				if err != nil {
+					t.Errorf("the gateway ended badly: %v\n%s", err, log)
+				}
+			case <-time.After(20 * time.Second):
+				_ = cmd.Process.Kill()
+				t.Error("the gateway did not end when asked")
 			}
-		case <-time.After(20 * time.Second):
-			_ = cmd.Process.Kill()
-			t.Error("the gateway did not end when asked")
-		}
+		})
+	}
+	g.end = end
+	t.Cleanup(func() {
+		end(t)
 		if t.Failed() {
 			t.Logf("the gateway's log:\n%s", log)
 		}
 	})
+	g.url = ""
 	limit := time.After(answerLimit)
 	for g.url == "" {
 		select {
@@ -99,7 +123,6 @@ func startGateway(t *testing.T, with built) *gateway {
 	if _, g.port, err = net.SplitHostPort(u.Host); err != nil {
 		t.Fatal(err)
 	}
-	return g
 }
 
 // agentSettings is the settings.yml of a board that uses this gateway.
@@ -115,24 +138,35 @@ func (g *gateway) agentSettings(hardware string) string {
 
 // claim is what an operator does. It returns the machine's id.
 func (g *gateway) claim(ctx context.Context, code string) (string, error) {
+	var answer struct {
+		MachineID string `json:"machineId"`
+	}
+	if err := g.operator(ctx, &answer, "claim", "--yes", code); err != nil {
+		return "", err
+	}
+	if answer.MachineID == "" {
+		return "", errors.New("mecha-gateway claim printed no machine id")
+	}
+	return answer.MachineID, nil
+}
+
+// operator runs a command of the operator's and reads what it prints into answer.
+func (g *gateway) operator(ctx context.Context, answer any, name string, args ...string) error {
 	ctx, cancel := context.WithTimeout(ctx, answerLimit)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, g.program, "claim", "--yes", "--json", "--server", g.url,
-		"--key-file", "data/admin.key", "--root-fingerprint", g.fingerprint, code)
+	cmd := exec.CommandContext(ctx, g.program, append([]string{name, "--json", "--server", g.url,
+		"--key-file", "data/admin.key", "--root-fingerprint", g.fingerprint}, args...)...)
 	var stderr bytes.Buffer
 	cmd.Dir, cmd.Stderr = g.dir, &stderr
 	cmd.Env = append(os.Environ(), "HOME="+g.dir)
 	out, err := cmd.Output()
 	if err != nil {
-		return "", fmt.Errorf("claiming: %w\n%s", err, stderr.String())
+		return fmt.Errorf("mecha-gateway %s: %w\n%s", name, err, stderr.String())
 	}
-	var answer struct {
-		MachineID string `json:"machineId"`
+	if err := json.Unmarshal(out, answer); err != nil {
+		return fmt.Errorf("mecha-gateway %s printed %q: %w", name, out, err)
 	}
-	if err := json.Unmarshal(out, &answer); err != nil || answer.MachineID == "" {
-		return "", errors.Join(err, fmt.Errorf("mecha-gateway claim printed no machine id: %s", out))
-	}
-	return answer.MachineID, nil
+	return nil
 }
 
 // logBuffer keeps what a program prints.

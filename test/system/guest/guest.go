@@ -32,6 +32,12 @@ const (
 // the host.
 const Now = "lab.now="
 
+// Parameters of boards that have these parts.
+const (
+	Disk = "lab.disk=" // the disk of root's home, ext4: "/dev/vda"
+	TPM  = "lab.tpm="  // address that takes a TPM's commands and answers them
+)
+
 // The words that /init begins a line of the console with.
 const (
 	Milestone = "LAB"   // LAB NAME SECONDS: since the kernel's start

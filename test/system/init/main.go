@@ -34,6 +34,9 @@ func main() {
 	// (panic=-1, -no-reboot): the test sees that at once.
 }
 
+// deviceLimit is how late a device may be.
+const deviceLimit = 20 * time.Second
+
 // start brings the board up and answers requests until something breaks, of which it
 // returns the error.
 func start() error {
@@ -48,10 +51,16 @@ func start() error {
 		return err
 	}
 	milestone("modules")
-	if err := network(20 * time.Second); err != nil {
+	if err := mountDisk(deviceLimit); err != nil {
+		return err
+	}
+	if err := network(deviceLimit); err != nil {
 		return err
 	}
 	milestone("network")
+	if err := proxyTPM(deviceLimit); err != nil {
+		return err
+	}
 	commands, err := net.Listen("tcp", fmt.Sprintf("%s:%d", guest.Address, guest.CommandPort))
 	if err != nil {
 		return err
@@ -94,28 +103,66 @@ func mount() error {
 	return nil
 }
 
-// setClock takes the time from the kernel's command line.
-func setClock() error {
+// parameter returns what the kernel's command line has behind name; nothing when it
+// is not there.
+func parameter(name string) (string, error) {
 	line, err := os.ReadFile("/proc/cmdline")
 	if err != nil {
-		return err
+		return "", err
 	}
 	for word := range strings.FieldsSeq(string(line)) {
-		text, ok := strings.CutPrefix(word, guest.Now)
-		if !ok {
-			continue
-		}
-		seconds, err := strconv.ParseInt(text, 10, 64)
-		if err != nil {
-			return fmt.Errorf("reading the time: %w", err)
-		}
-		// The kernel has been running for a while since the host wrote that down.
-		tv := unix.NsecToTimeval(time.Unix(seconds, 0).Add(uptime()).UnixNano())
-		if err := unix.Settimeofday(&tv); err != nil {
-			return fmt.Errorf("setting the clock: %w", err)
+		if text, ok := strings.CutPrefix(word, name); ok {
+			return text, nil
 		}
 	}
+	return "", nil
+}
+
+// setClock takes the time from the kernel's command line.
+func setClock() error {
+	text, err := parameter(guest.Now)
+	if err != nil || text == "" {
+		return err
+	}
+	seconds, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		return fmt.Errorf("reading the time: %w", err)
+	}
+	// The kernel has been running for a while since the host wrote that down.
+	tv := unix.NsecToTimeval(time.Unix(seconds, 0).Add(uptime()).UnixNano())
+	if err := unix.Settimeofday(&tv); err != nil {
+		return fmt.Errorf("setting the clock: %w", err)
+	}
 	return nil
+}
+
+// mountDisk mounts the disk of root's home, where there is one. It may come late, and
+// for a moment it has a name before it can be opened.
+func mountDisk(limit time.Duration) error {
+	device, err := parameter(guest.Disk)
+	if err != nil || device == "" {
+		return err
+	}
+	for start := time.Now(); ; time.Sleep(20 * time.Millisecond) {
+		err := unix.Mount(device, "/root", "ext4", 0, "")
+		switch {
+		case err == nil:
+			milestone("disk")
+			return nil
+		case !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.ENXIO) || time.Since(start) > limit:
+			return fmt.Errorf("mounting %s: %w", device, err)
+		}
+	}
+}
+
+// appears waits until the file is there.
+func appears(file string, limit time.Duration) error {
+	for start := time.Now(); ; time.Sleep(20 * time.Millisecond) {
+		_, err := os.Stat(file)
+		if err == nil || time.Since(start) > limit {
+			return err
+		}
+	}
 }
 
 // insertModules inserts the modules that the file lists.
