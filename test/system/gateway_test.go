@@ -5,6 +5,7 @@ package system_test
 import (
 	"bytes"
 	"context"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -37,7 +38,8 @@ type gateway struct {
 	dir         string
 	url         string // on the host
 	port        string
-	fingerprint string // of its root
+	fingerprint string         // of its root
+	roots       *x509.CertPool // what enrol was given; nil before
 	end         func(t *testing.T)
 }
 

@@ -64,6 +64,21 @@ func (l *lab) certificates(t *testing.T, file string) (all []*x509.Certificate) 
 // hasIdentity checks what lies on the guest's disk: the key, which only its owner
 // can read, and a certificate for it that the gateway's root vouches for.
 func (l *lab) hasIdentity(t *testing.T, id string) {
+	leaf := l.hasCertificate(t, id)
+	key, err := x509.ParsePKCS8PrivateKey(l.blocks(t, keyFile, "PRIVATE KEY")[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if k, ok := key.(*ecdsa.PrivateKey); !ok || !k.PublicKey.Equal(leaf.PublicKey) {
+		t.Error("the certificate is for another key than that on disk")
+	}
+	l.hasOneKey(t)
+}
+
+// hasCertificate checks that the gateway's root vouches for the machine's
+// certificate, and returns that.
+func (l *lab) hasCertificate(t *testing.T, id string) *x509.Certificate {
+	t.Helper()
 	anchors, between := x509.NewCertPool(), x509.NewCertPool()
 	roots := l.certificates(t, rootFile)
 	sum := sha256.Sum256(roots[0].Raw)
@@ -85,13 +100,12 @@ func (l *lab) hasIdentity(t *testing.T, id string) {
 	if got := chain[0].Subject.CommonName; got != id {
 		t.Errorf("the certificate is for %q, want %q", got, id)
 	}
-	key, err := x509.ParsePKCS8PrivateKey(l.blocks(t, keyFile, "PRIVATE KEY")[0])
-	if err != nil {
-		t.Fatal(err)
-	}
-	if k, ok := key.(*ecdsa.PrivateKey); !ok || !k.PublicKey.Equal(chain[0].PublicKey) {
-		t.Error("the certificate is for another key than that on disk")
-	}
+	return chain[0]
+}
+
+// hasOneKey checks that the guest's disk holds one key, for its owner alone.
+func (l *lab) hasOneKey(t *testing.T) {
+	t.Helper()
 	keys := 0
 	for _, f := range l.ask(t, guest.Request{Find: home}).Files {
 		if path.Base(f.Path) != path.Base(keyFile) || f.Mode[0] == 'L' {
