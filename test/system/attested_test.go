@@ -35,6 +35,7 @@ func TestTPM(t *testing.T) {
 			l.gateway.restart(t, requires(t, maker...))
 			stranger := startGateway(t, with, requires(t, newMaker(t)))
 			l.powerOn(t)
+			l.waitState(t, answerLimit, provisioningpb.State_STATE_IDLE)
 
 			var code *provisioningpb.StatusResponse
 			var id string
@@ -113,6 +114,9 @@ func (l *lab) isProven(t *testing.T, id string, maker []*x509.Certificate) *ecds
 	leaf := l.hasCertificate(t, id)
 	if got := words.AttestationOf(leaf); got != words.TPMProven || len(leaf.Policies) != 1 || leaf.Policies[0].String() != provenPolicy {
 		t.Errorf("the certificate has the policies %v, %q", leaf.Policies, got)
+	}
+	if s := l.waitState(t, answerLimit, provisioningpb.State_STATE_PROVISIONED); s.Keystore != "tpm" {
+		t.Errorf("the agent says that its key is in %q, %s", s.Keystore, s.KeystoreReason)
 	}
 	l.hasOneKey(t)
 	l.blocks(t, keyFile, "TSS2 PRIVATE KEY")

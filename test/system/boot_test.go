@@ -4,6 +4,7 @@ package system_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -133,7 +134,11 @@ func (l *lab) powerOn(t *testing.T) {
 		}
 		*milestone.at = line.At
 	}
-	if _, err := m.WaitLine(ctx, guest.AgentSays+` {"time"`); err != nil {
+	said, err := m.WaitLine(ctx, guest.AgentSays)
+	if err == nil && !strings.HasPrefix(said.Text, guest.AgentSays+` {"time"`) { // that of the log
+		err = errors.New(said.Text)
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 }
