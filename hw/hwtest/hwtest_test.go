@@ -62,3 +62,16 @@ func TestPresser(t *testing.T) {
 		}
 	})
 }
+
+// A log that is read while it is written ends anywhere.
+func TestTerminalCut(t *testing.T) {
+	const text = "\x1b[1Hä█\x1b[2Hb"
+	for n := range len(text) {
+		seen := NewTerminal(3, 2)
+		_, _ = seen.Write([]byte(text[:n]))
+	}
+	seen := NewTerminal(3, 2)
+	if _, _ = seen.Write([]byte(text)); seen.String() != "|ä█#|\n|b##|\n" {
+		t.Errorf("it shows\n%s", seen)
+	}
+}
