@@ -29,7 +29,7 @@ test: ## install what tests need, then run all of them
 
 system-test: ## boot emulated ARM boards and provision them (BOARDS='raspi3b|virt' picks some)
 	@scripts/deps.sh
-	$(GO) test -tags $(TAGS),system -timeout 30m -count 1 -v -run 'TestBoards/^($(or $(BOARDS),.*))$$' ./test/system
+	$(GO) test -tags $(TAGS),system -timeout 30m -count 1 -v -run 'Test(Boards|TPM)/^($(or $(BOARDS),.*))$$' ./test/system
 
 build: $(PLATFORMS) ## build static binaries into bin/<os>_<arch>/
 	@ls -l bin/linux_*/mecha-*

@@ -10,7 +10,7 @@ cd "$(dirname "$0")/.."
 
 # command to look for, and the package that brings it
 needed="gcc:gcc git:git openssl:openssl curl:curl
-  depmod:kmod dtc:device-tree-compiler cpio:cpio xz:xz-utils
+  depmod:kmod dtc:device-tree-compiler cpio:cpio xz:xz-utils mke2fs:e2fsprogs
   swtpm:swtpm swtpm_setup:swtpm-tools tpm2_getcap:tpm2-tools
   qemu-aarch64-static:qemu-user-static qemu-system-aarch64:qemu-system-arm"
 

@@ -22,8 +22,8 @@ import (
 )
 
 // TestTPM takes boards with a TPM from the button to a certificate, at a gateway that
-// takes no others, cuts their power, and calls what comes back. The TPM is swtpm, on
-// the host.
+// takes no others, cuts their power, and calls what comes back; then it resets them. The
+// TPM is swtpm, on the host.
 func TestTPM(t *testing.T) {
 	for _, b := range tpmBoards(t) {
 		t.Run(b.name, func(t *testing.T) {
@@ -52,6 +52,7 @@ func TestTPM(t *testing.T) {
 				{"proof", func(t *testing.T) { key = l.isProven(t, id, maker) }},
 				{"power cut", func(t *testing.T) { l.comesBack(t, id, key, caller) }},
 				{"mTLS", func(t *testing.T) { l.answersTheFleet(t, key, caller) }},
+				{"reboot", func(t *testing.T) { l.reboot(t); l.isBack(t, id, key) }},
 			} {
 				if !t.Run(step.name, step.do) {
 					return
@@ -159,14 +160,20 @@ func (l *lab) comesBack(t *testing.T, id string, key *ecdsa.PublicKey, caller tl
 	l.settings = "server: {tls: true}\n"
 	l.calls = credentials.NewTLS(l.expects(key, caller))
 	l.powerOn(t)
-	s := l.waitState(t, answerLimit, provisioningpb.State_STATE_PROVISIONED)
+	l.isBack(t, id, key)
 	t.Logf("provisioned %.1f s after the power came back", time.Since(l.Started).Seconds())
-	if s.MachineId != id || !s.Provisioned || len(s.Trouble) != 0 {
-		t.Errorf("after a power cut the machine %s says %v", id, s)
+}
+
+// isBack checks that the machine is what it was before, over mTLS.
+func (l *lab) isBack(t *testing.T, id string, key *ecdsa.PublicKey) {
+	t.Helper()
+	s := l.waitState(t, answerLimit, provisioningpb.State_STATE_PROVISIONED)
+	if s.MachineId != id || !s.Provisioned || s.Keystore != "tpm" || len(s.Trouble) != 0 {
+		t.Errorf("the machine %s came back and says %v", id, s)
 	}
 	l.panelSays(t, s)
 	if leaf := l.hasCertificate(t, id); !key.Equal(leaf.PublicKey) {
-		t.Error("after a power cut the machine has another key")
+		t.Error("the machine came back with another key")
 	}
 	l.hasOneKey(t)
 }

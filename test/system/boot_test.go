@@ -158,6 +158,31 @@ func (l *lab) powerOff(t *testing.T) {
 	l.Machine, l.conn = nil, nil
 }
 
+// reboot resets the board while it runs, and returns when /init has started the agent
+// again. The guest's clock is set to the time of the last power-on.
+func (l *lab) reboot(t *testing.T) {
+	t.Helper()
+	_ = l.conn.Close() // the guest will know nothing of it
+	if l.board.tpm == tpmProxy {
+		l.restartTPM() // one of QEMU's own is reset by QEMU
+	}
+	seen := len(l.Lines())
+	if err := l.QMP.Execute("set-action", map[string]string{"reboot": "reset"}, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.QMP.Execute("system_reset", nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	l.until(t, bootLimit, "the agent after a reboot", func(context.Context) (bool, error) {
+		return slices.ContainsFunc(l.Lines()[seen:], func(line qemu.Line) bool {
+			return strings.HasPrefix(line.Text, guest.Milestone+" agent")
+		}), nil
+	})
+	if err := l.connect(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // wiring is the board as it is connected here: QEMU's arguments, and what the kernel's
 // command line has to say of it to /init.
 func (l *lab) wiring() (machine []string, cmdline string) {

@@ -39,6 +39,11 @@ func TestMain(m *testing.M) {
 		}
 		defer os.RemoveAll(dir)
 		scratch = dir
+		// Where Debian has mke2fs, which is for others than root as well.
+		if err := os.Setenv("PATH", os.Getenv("PATH")+":/usr/sbin:/sbin"); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
 		return m.Run()
 	}()
 	os.Exit(code)
@@ -84,7 +89,7 @@ func (b built) program(name, arch string) string {
 type missing struct{ error }
 
 func checkQEMU(ctx context.Context) error {
-	for _, tool := range []string{"qemu-system-aarch64", "qemu-system-arm", "dtc", "fdtput", "xz"} {
+	for _, tool := range []string{"qemu-system-aarch64", "qemu-system-arm", "dtc", "fdtput", "xz", "mke2fs"} {
 		if _, err := exec.LookPath(tool); err != nil {
 			return missing{fmt.Errorf("%w (scripts/deps.sh installs it)", err)}
 		}

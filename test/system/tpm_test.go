@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -52,12 +51,7 @@ func (l *lab) insertDisk(t *testing.T) {
 	if err := os.Truncate(l.image, diskSize); err != nil {
 		t.Fatal(err)
 	}
-	// Users do not have it in their path.
-	mke2fs, err := exec.LookPath("mke2fs")
-	if err != nil {
-		mke2fs = "/usr/sbin/mke2fs"
-	}
-	if _, err := command(t.Context(), nil, mke2fs, "-q", "-t", "ext4", "-E", "root_owner=0:0", l.image); err != nil {
+	if _, err := command(t.Context(), nil, "mke2fs", "-q", "-t", "ext4", "-E", "root_owner=0:0", l.image); err != nil {
 		t.Fatal(err)
 	}
 }
