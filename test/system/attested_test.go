@@ -46,7 +46,7 @@ func TestTPM(t *testing.T) {
 				do   func(t *testing.T)
 			}{
 				{"refused", func(t *testing.T) { l.isRefused(t, stranger) }},
-				{"code", func(t *testing.T) { code = l.firstCode(t) }},
+				{"code", func(t *testing.T) { code, _ = l.getsCode(t) }},
 				{"tpm", l.hasTPM},
 				{"claim", func(t *testing.T) { id = l.claimed(t, code) }},
 				{"proof", func(t *testing.T) { key = l.isProven(t, id, maker) }},

@@ -94,20 +94,28 @@ func (l *lab) askForCode(t *testing.T) {
 // firstCode checks that the board is idle and shows that, and returns its first
 // code as soon as the panel has it.
 func (l *lab) firstCode(t *testing.T) *provisioningpb.StatusResponse {
+	code, at := l.getsCode(t)
+	if !at.IsZero() {
+		t.Logf("%s: from power to /init %.1f s, to the agent %.1f s, to the code on the panel %.1f s; from /init to the code %.1f s",
+			l.board.name, l.booted.Sub(l.Started).Seconds(), l.running.Sub(l.Started).Seconds(), at.Sub(l.Started).Seconds(), at.Sub(l.booted).Seconds())
+	}
+	return code
+}
+
+// getsCode checks that the board is idle, asks it for a code, and returns that, and
+// when the panel had it.
+func (l *lab) getsCode(t *testing.T) (code *provisioningpb.StatusResponse, at time.Time) {
+	t.Helper()
 	idle := l.waitState(t, answerLimit, provisioningpb.State_STATE_IDLE)
 	if idle.Code != "" || idle.MachineId != "" || idle.Provisioned || len(idle.Trouble) != 0 {
 		t.Errorf("a board without an identity says %v", idle)
 	}
 	l.askForCode(t)
-	code := l.waitState(t, answerLimit, provisioningpb.State_STATE_CODE_SHOWN)
+	code = l.waitState(t, answerLimit, provisioningpb.State_STATE_CODE_SHOWN)
 	if len(code.Code) != codeLength || code.CodeExpires.AsTime().Before(time.Now()) {
 		t.Fatalf("the code is %v", code)
 	}
-	if at := l.panelSays(t, code); !at.IsZero() {
-		t.Logf("%s: from power to /init %.1f s, to the agent %.1f s, to the code on the panel %.1f s; from /init to the code %.1f s",
-			l.board.name, l.booted.Sub(l.Started).Seconds(), l.running.Sub(l.Started).Seconds(), at.Sub(l.Started).Seconds(), at.Sub(l.booted).Seconds())
-	}
-	return code
+	return code, l.panelSays(t, code)
 }
 
 // panelSays compares the panel with what the agent says of itself, and returns when
