@@ -13,6 +13,22 @@ import (
 
 var start = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
+// TestTerminalCut: what has been written so far may end within a character.
+func TestTerminalCut(t *testing.T) {
+	for text, want := range map[string]string{
+		"ab":          "|ab##|\n",
+		"a█":          "|a█##|\n",
+		"a█"[:3]:      "|a\ufffd\ufffd#|\n",
+		"\xe2b":       "|\ufffdb##|\n",
+		"\x1b%Ga\xe2": "|a\ufffd##|\n",
+	} {
+		term := NewTerminal(4, 1)
+		if n, err := term.Write([]byte(text)); n != len(text) || err != nil || term.String() != want {
+			t.Errorf("%q: %d, %v, %q, want %q", text, n, err, term.String(), want)
+		}
+	}
+}
+
 // TestScreenCheck: the fake tells when it was misused.
 func TestScreenCheck(t *testing.T) {
 	show := func(s *Screen) { s.Show(hw.View{}, start) }

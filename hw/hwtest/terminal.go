@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // Terminal is what a person sees of a terminal that is written to. It understands
@@ -44,9 +45,9 @@ func (t *Terminal) Write(p []byte) (int, error) {
 			t.control(m[1], m[2])
 			s = s[len(m[0]):]
 		} else {
-			r := []rune(s)[0]
+			r, size := utf8.DecodeRuneInString(s) // U+FFFD for what is none
 			t.put(r)
-			s = s[len(string(r)):]
+			s = s[size:]
 		}
 	}
 	return len(p), nil
