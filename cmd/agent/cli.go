@@ -76,7 +76,7 @@ leaves it and a certificate that the fleet trusts.
 	}
 	a.Flags(root, "~/.mecha/agent/settings.yml, then /etc/mecha/settings.yml", "provisioning.server_url=https://gw:3000")
 	root.AddCommand(a.runCommand(), a.statusCommand(), a.pingCommand(), a.codeCommand(), a.provisionCommand(),
-		a.deprovisionCommand(), a.keyCommand(), a.boardCommand(), a.doctorCommand(), a.VersionCommand(),
+		a.deprovisionCommand(), a.keyCommand(), a.signCommand(), a.boardCommand(), a.doctorCommand(), a.VersionCommand(),
 		a.SettingsCommand(func() (any, settings.Report, error) { return a.load() }))
 	return root
 }
