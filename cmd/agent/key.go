@@ -49,8 +49,8 @@ be made, and the exit code is 7.
 
 With --public it prints the public key alone, in PEM, and asks no TPM.
 
-With --json it prints state ("usable", "unusable", "none"), backend, reason,
-fingerprint, curve, file (where other programs look), stored (where it lies),
+With --json it prints state ("usable", "unusable", "none", or "unknown" when the
+files cannot be looked at), backend, reason, fingerprint, curve, file (where other programs look), stored (where it lies),
 public_key (PEM), tpm (device, manufacturer, maker, product, firmware, revision,
 lockout_counter, max_tries, recovery_seconds, in_lockout), pending (backend,
 fingerprint, curve, stored, public_key, error), error, hint. What is not known
@@ -96,6 +96,7 @@ const (
 	keyUsable   = "usable"
 	keyUnusable = "unusable"
 	keyNone     = "none"
+	keyUnknown  = "unknown"
 )
 
 // pendingKey is a key that no gateway has certified yet.
@@ -114,15 +115,19 @@ type pendingKey struct {
 func lookAtKey(ctx context.Context, cfg settings.Agent) (r keyReport, err error) {
 	defer func() {
 		if err != nil {
+			if errors.Is(err, fs.ErrPermission) && !errors.Is(err, tpm.ErrPermission) {
+				r.State = keyUnknown
+			}
 			err = whoMay(err, cfg, "key")
 			r.Error, r.Hint = err.Error(), gateway.HintOf(err)
 		}
 	}()
-	r.State = keyUnusable
+	r.State = keyUnknown
 	files, err := identity.Find(identityPaths(cfg.Provisioning.Paths))
 	if err != nil {
 		return r, err
 	}
+	r.State = keyUnusable
 	r.Pending = lookAtPending(ctx, files.Pending)
 	recorded, because, recordErr := choose.Recorded(recordOf(cfg))
 	if files.Key == "" {

@@ -20,7 +20,7 @@ func (a *app) printKey(r keyReport, err error) error {
 			fmt.Fprintf(w, "%s\t%s\n", name, cli.Clean(value))
 		}
 	}
-	row("state", map[string]string{keyUsable: "usable", keyUnusable: "cannot be used", keyNone: "no key yet"}[r.State])
+	row("state", map[string]string{keyUsable: "usable", keyUnusable: "cannot be used", keyNone: "no key yet", keyUnknown: "unknown"}[r.State])
 	row("fingerprint", r.Fingerprint)
 	row("keystore", r.Backend+why(r.Reason))
 	row("curve", r.Curve)
