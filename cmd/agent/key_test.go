@@ -274,6 +274,45 @@ func TestKeyInATPMThatHangs(t *testing.T) {
 	}
 }
 
+// A TPM that hangs is not asked about what it has nothing to do with: a key on the
+// disk, also one of which no record says so, and a key to be made there.
+func TestNoTPMIsAsked(t *testing.T) {
+	chip := tpmtest.New(t)
+	chip.Kill()
+	k := newKeyed(t, choose.Disk, "")
+	text, err := os.ReadFile(k.file("settings.yml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text = bytes.Replace(text, []byte(`backend: disk, tpm: ""`), []byte("backend: auto, tpm: "+chip.Socket), 1)
+	if err := os.WriteFile(k.file("settings.yml"), text, 0o600); err != nil || !bytes.Contains(text, []byte(chip.Socket)) {
+		t.Fatalf("%v\n%s", err, text)
+	}
+	record, err := os.ReadFile(k.file("state/keystore"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	begin := time.Now()
+	if err := os.Remove(k.file("state/keystore")); err != nil {
+		t.Fatal(err)
+	}
+	if r, _ := k.report(cli.ExitOK); r.State != keyUsable || r.Backend != choose.Disk || r.TPM != nil {
+		t.Errorf("got %+v", r)
+	}
+	if code, _, stderr := k.run("sign", "--base64", k.file("settings.yml")); code != cli.ExitOK {
+		t.Errorf("sign: exit code %d, %s", code, stderr)
+	}
+	if err := errors.Join(os.RemoveAll(k.file("state/current")), os.WriteFile(k.file("state/keystore"), record, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	if r, _ := k.report(exitWrongState); r.State != keyNone || r.Backend != choose.Disk || r.TPM != nil {
+		t.Errorf("got %+v", r)
+	}
+	if took := time.Since(begin); took > keyLimit/2 {
+		t.Errorf("took %s: it waited for the TPM", took)
+	}
+}
+
 // A machine without a key says what a TPM here would be used for.
 func TestNoKeyYet(t *testing.T) {
 	chip := tpmtest.New(t)
