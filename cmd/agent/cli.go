@@ -69,14 +69,14 @@ func (a *app) command() *cobra.Command {
 the gateway, and a moment later the machine holds a private key that never
 leaves it and a certificate that the fleet trusts.
 
-"mecha-agent run" is the daemon; the other commands talk to it.
+"mecha-agent run" is the daemon; most of the other commands talk to it.
 
 ` + exitCodes,
 		Version: cli.Version(version),
 	}
 	a.Flags(root, "~/.mecha/agent/settings.yml, then /etc/mecha/settings.yml", "provisioning.server_url=https://gw:3000")
 	root.AddCommand(a.runCommand(), a.statusCommand(), a.pingCommand(), a.codeCommand(), a.provisionCommand(),
-		a.deprovisionCommand(), a.boardCommand(), a.doctorCommand(), a.VersionCommand(),
+		a.deprovisionCommand(), a.keyCommand(), a.signCommand(), a.boardCommand(), a.doctorCommand(), a.VersionCommand(),
 		a.SettingsCommand(func() (any, settings.Report, error) { return a.load() }))
 	return root
 }

@@ -27,7 +27,8 @@ type exchange struct {
 	now     provision.Status   // what Status tells; the first of status when it is zero
 	status  []provision.Status // what Watch tells
 	ends    bool               // the agent stops after the last status
-	asked   chan string        // the requests that came
+	certs   func() (rpc.Certificates, error)
+	asked   chan string // the requests that came
 }
 
 func (x *exchange) Ping(context.Context) error { x.asked <- "ping"; return x.err }
@@ -91,7 +92,7 @@ func startAgent(t *testing.T, x *exchange) agent {
 	done := make(chan error)
 	go func() {
 		done <- rpc.Serve(ctx, rpc.Config{Exchange: x, Keystore: func() (string, string) { return "disk", "the settings say so" }, Board: "Acme Comet", Version: "1.2.3",
-			Log: slog.New(slog.DiscardHandler)}, listeners...)
+			Certificates: func(context.Context) (rpc.Certificates, error) { return x.certs() }, Log: slog.New(slog.DiscardHandler)}, listeners...)
 	}()
 	t.Cleanup(func() {
 		cancel()

@@ -19,44 +19,57 @@ const claimTimeout = 15 * time.Minute
 func (a *app) provisionCommand() *cobra.Command {
 	c := a.clientCommand("provision [CODE]", "Get the identity, with the code on the panel or a fresh one", cobra.MaximumNArgs(1),
 		func(ctx context.Context, d daemonClient, args []string) error {
-			if len(args) == 1 {
-				return a.provisionOnce(ctx, d, args[0])
+			s, err := a.provision(ctx, d, args)
+			if err != nil {
+				return err
 			}
-			return a.provisionAndWait(ctx, d)
+			return a.printProvisioned(s)
 		})
 	c.Long = `Without a code: make a fresh one, print it, and wait until an operator has
 claimed it and the machine holds its identity.
 
 With the code that stands on the panel: run the exchange once; exit with 5 when
 no operator has claimed the code yet.`
-	timeout := c.Flags().Lookup("timeout")
-	_ = timeout.Value.Set(claimTimeout.String()) // a duration's own text always parses
-	timeout.DefValue = claimTimeout.String()
+	waitForClaim(c)
 	return c
 }
 
-func (a *app) provisionOnce(ctx context.Context, d daemonClient, code string) error {
-	r, err := d.ProvisionByCode(ctx, &provisioningpb.ProvisioningRequest{Code: code})
-	if err != nil {
-		return err
-	}
-	if !r.Success {
-		return notClaimed
-	}
-	s, err := d.Status(ctx, &provisioningpb.StatusRequest{})
-	if err != nil {
-		return err
-	}
-	return a.printProvisioned(s)
+// waitForClaim gives a command the time that a person needs.
+func waitForClaim(c *cobra.Command) {
+	timeout := c.Flags().Lookup("timeout")
+	_ = timeout.Value.Set(claimTimeout.String()) // a duration's own text always parses
+	timeout.DefValue = claimTimeout.String()
 }
 
-func (a *app) provisionAndWait(ctx context.Context, d daemonClient) error {
+func (a *app) provision(ctx context.Context, d daemonClient, args []string) (*provisioningpb.StatusResponse, error) {
+	if len(args) == 1 {
+		return d.provisionOnce(ctx, args[0])
+	}
+	return a.exchange(ctx, d, "mecha-agent provision")
+}
+
+// provisionOnce asks once whether the code is claimed, and returns the status with
+// the identity.
+func (d daemonClient) provisionOnce(ctx context.Context, code string) (*provisioningpb.StatusResponse, error) {
+	r, err := d.ProvisionByCode(ctx, &provisioningpb.ProvisioningRequest{Code: code})
+	if err != nil {
+		return nil, err
+	}
+	if !r.Success {
+		return nil, notClaimed
+	}
+	return d.Status(ctx, &provisioningpb.StatusRequest{})
+}
+
+// exchange has a fresh code made, tells it, waits until it is claimed, and returns
+// the status with the new identity. Again is the command to run when nobody did.
+func (a *app) exchange(ctx context.Context, d daemonClient, again string) (*provisioningpb.StatusResponse, error) {
 	s, err := d.freshCode(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if s.State == provisioningpb.State_STATE_PROVISIONED { // claimed before, and nobody was told
-		return a.provisionOnce(ctx, d, s.Code)
+		return d.provisionOnce(ctx, s.Code)
 	}
 	fmt.Fprintln(a.Stderr, "code", s.Code)
 	a.tellWhere(s)
@@ -85,10 +98,10 @@ func (a *app) provisionAndWait(ctx context.Context, d daemonClient) error {
 	progress.end()
 	switch {
 	case gateway.KindOf(err) == gateway.Deadline: // a watch ends late only with the time of --timeout
-		return &gateway.Error{Kind: gateway.Deadline, Err: errors.New("the machine did not get its identity in time"),
+		return nil, &gateway.Error{Kind: gateway.Deadline, Err: errors.New("the machine did not get its identity in time"),
 			Advice: "the agent goes on with it: mecha-agent status tells how far it is"}
 	case err != nil:
-		return err
+		return nil, err
 	}
 	// A machine that had an identity falls back to it when nobody claims the code.
 	old := last.State == provisioningpb.State_STATE_IDLE || asTime(last.CertificateExpires).Equal(before)
@@ -98,12 +111,12 @@ func (a *app) provisionAndWait(ctx context.Context, d daemonClient) error {
 	switch claimed := err == nil && r.Success; {
 	case old && claimed:
 		if last, err = d.Status(ctx, &provisioningpb.StatusRequest{}); err != nil {
-			return err
+			return nil, err
 		}
 	case old:
-		return cli.Fail(exitNotClaimed, errors.New("no operator claimed the code before its time was over"), "run mecha-agent provision again")
+		return nil, cli.Fail(exitNotClaimed, errors.New("no operator claimed the code before its time was over"), "run "+again+" again")
 	}
-	return a.printProvisioned(last)
+	return last, nil
 }
 
 func (a *app) printProvisioned(s *provisioningpb.StatusResponse) error {

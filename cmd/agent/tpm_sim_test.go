@@ -13,13 +13,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-tpm/tpm2"
-
 	"github.com/mecha-org/mecha-agent/cmd/internal/cli"
 	"github.com/mecha-org/mecha-agent/gateway"
 	"github.com/mecha-org/mecha-agent/gateway/attest"
 	"github.com/mecha-org/mecha-agent/gateway/server"
-	"github.com/mecha-org/mecha-agent/keystore/tpm"
 	"github.com/mecha-org/mecha-agent/keystore/tpm/tpmtest"
 	provisioningpb "github.com/mecha-org/mecha-agent/proto/provisioning"
 )
@@ -92,18 +89,6 @@ func (r *tpmRig) keyFile() []byte {
 		r.t.Fatal(err)
 	}
 	return text
-}
-
-func clear(t *testing.T, chip *tpmtest.TPM) {
-	t.Helper()
-	c, err := tpm.Open(t.Context(), chip.Socket)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	if _, err := (tpm2.Clear{AuthHandle: tpm2.AuthHandle{Handle: tpm2.TPMRHLockout, Auth: tpm2.PasswordAuth(nil)}}).Execute(c); err != nil {
-		t.Fatal(err)
-	}
 }
 
 const wantTPM = "{backend: tpm, tpm: %s}"

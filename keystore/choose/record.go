@@ -12,10 +12,12 @@ import (
 // maxRecord bounds the record, in bytes.
 const maxRecord = 1 << 10
 
-// recorded reads which keystore holds the machine's key, and why it was chosen;
-// "" when none was chosen yet.
-func (s *Store) recorded() (backend, why string, err error) {
-	dir, err := keyfile.Open(s.c.Record)
+// Recorded reads which keystore holds the machine's key, TPM or Disk, and why it was
+// chosen, in words, from the file at path (Config.Record). Both are "" when none was
+// chosen yet. Errors are keystore.ErrExposed, keystore.ErrDamaged and those of the
+// file system.
+func Recorded(path string) (backend, why string, err error) {
+	dir, err := keyfile.Open(path)
 	if errors.Is(err, keystore.ErrNotExist) {
 		return "", "", nil
 	}
@@ -34,7 +36,7 @@ func (s *Store) recorded() (backend, why string, err error) {
 		return backend, why, nil
 	}
 	return "", "", keyfile.WithHint(
-		fmt.Errorf("%w: %s does not say which keystore was chosen", keystore.ErrDamaged, s.c.Record),
+		fmt.Errorf("%w: %s does not say which keystore was chosen", keystore.ErrDamaged, path),
 		"write "+TPM+" into it if the machine's key is in a TPM, else "+Disk)
 }
 

@@ -101,7 +101,7 @@ func (s *Store) tpm() (*tpm.Store, error) {
 
 // decide returns where a new key is to be made, and whether that is recorded.
 func (s *Store) decide() (c Choice, recorded bool) {
-	before, because, err := s.recorded()
+	before, because, err := Recorded(s.c.Record)
 	if err != nil {
 		return s.note(Choice{Why: err.Error(), Err: err}), false
 	}
@@ -205,7 +205,7 @@ func (s *Store) open(ctx context.Context, path string) (keystore.Key, error) {
 		return nil, fmt.Errorf("opening key: %w", err)
 	}
 	if kind == "" {
-		if kind, _, err = s.recorded(); err != nil || kind == "" {
+		if kind, _, err = Recorded(s.c.Record); err != nil || kind == "" {
 			kind = Disk
 		}
 	}

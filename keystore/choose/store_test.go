@@ -278,6 +278,23 @@ func TestNothingIsLeft(t *testing.T) {
 	}
 }
 
+func TestRecorded(t *testing.T) {
+	r := newRig(t)
+	if backend, why, err := Recorded(r.path("keystore")); backend != "" || why != "" || err != nil {
+		t.Errorf("nothing was chosen: got %q, %q, %v", backend, why, err)
+	}
+	r.makes(r.open(Disk, ""), "key.pem")
+	if backend, why, err := Recorded(r.path("keystore")); backend != Disk || why != "the settings say so" || err != nil {
+		t.Errorf("got %q, %q, %v", backend, why, err)
+	}
+	if err := os.Chmod(r.path("keystore"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if backend, _, err := Recorded(r.path("keystore")); backend != "" || !errors.Is(err, keystore.ErrExposed) {
+		t.Errorf("for all to read: got %q, %v", backend, err)
+	}
+}
+
 func TestNewRefuses(t *testing.T) {
 	for _, c := range []Config{{Policy: "both", Curve: keystore.P256}, {Policy: Disk, Curve: "P-224"}} {
 		if _, err := New(c); err == nil {
