@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 
 	"github.com/google/go-tpm/tpm2"
 	"github.com/google/go-tpm/tpm2/transport"
@@ -30,20 +29,11 @@ func (s *Store) create(ctx context.Context, path string) (*key, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	if err := keyfile.MakeFolders(filepath.Dir(path)); err != nil {
-		return nil, err
-	}
-	dir, err := keyfile.Open(path)
+	dir, err := keyfile.OpenNew(path)
 	if err != nil {
 		return nil, err
 	}
 	defer dir.Close()
-	if err := dir.RefuseWritable(); err != nil {
-		return nil, err
-	}
-	if dir.Exists() {
-		return nil, fmt.Errorf("%w: %s", keystore.ErrExists, path)
-	}
 	var r *resident
 	err = s.do(ctx, func(t transport.TPM) (err error) {
 		r, err = s.generate(t)
@@ -57,7 +47,7 @@ func (s *Store) create(ctx context.Context, path string) (*key, error) {
 		return nil, err
 	}
 	if err = ctx.Err(); err == nil {
-		err = r.install(dir, path)
+		err = r.install(dir)
 	}
 	if err != nil {
 		return nil, errors.Join(err, k.Close())
@@ -111,16 +101,14 @@ func nameOf(public tpm2.TPM2BPublic) (tpm2.TPM2BName, error) {
 }
 
 // install puts the files of a new key down, the key last: it is there when all is.
-func (r *resident) install(dir *keyfile.Folder, path string) error {
-	text, err := r.blob.encode()
+func (r *resident) install(dir *keyfile.Folder) error {
+	key, err := r.blob.encode()
 	if err != nil {
 		return err
 	}
-	if err := r.origin.put(path); err != nil {
+	from, err := r.origin.encode()
+	if err != nil {
 		return err
 	}
-	if err := dir.Install(text); err != nil {
-		return errors.Join(err, removeOrigin(path))
-	}
-	return nil
+	return dir.Install(key, keyfile.Beside{Suffix: OriginSuffix, Text: from})
 }

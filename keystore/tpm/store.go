@@ -180,12 +180,7 @@ func remove(ctx context.Context, path string) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	dir, err := keyfile.Open(path)
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	err = dir.Remove()
+	err := keyfile.Remove(path)
 	if err != nil && !errors.Is(err, keystore.ErrNotExist) {
 		return err
 	}
