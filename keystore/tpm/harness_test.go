@@ -35,7 +35,9 @@ func (r recording) exchange(ctx context.Context, command []byte) ([]byte, error)
 	response, err := r.exchanger.exchange(ctx, command)
 	r.by.mu.Lock()
 	defer r.by.mu.Unlock()
-	r.by.sent = append(r.by.sent, tpm2.TPMCC(binary.BigEndian.Uint32(command[6:])))
+	if len(response) < headerSize || tpm2.TPMRC(binary.BigEndian.Uint32(response[6:])) != tpm2.TPMRCRetry { // put aside: it will come again
+		r.by.sent = append(r.by.sent, tpm2.TPMCC(binary.BigEndian.Uint32(command[6:])))
+	}
 	r.by.took += time.Since(begin)
 	return response, err
 }

@@ -23,8 +23,8 @@ const maxOrigin = 4 << 10
 type origin struct {
 	Key    name   `json:"key"`
 	SRK    name   `json:"srk"`
-	EK     name   `json:"ek,omitempty"`
-	EKFrom string `json:"ek_from,omitempty"` // see chip.endorsement
+	EK     name   `json:"ek,omitempty"`      // or the hash of its certificate; none: not known yet
+	EKFrom string `json:"ek_from,omitempty"` // see chip.identify
 }
 
 // name is a Name, in hexadecimal in files.

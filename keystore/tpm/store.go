@@ -33,6 +33,7 @@ type Store struct {
 	end   context.CancelFunc
 	turn  chan struct{} // holds an element while nobody uses the chip
 	chip  *chip
+	files sync.Mutex // held while files of keys are written
 	close func() error
 }
 
@@ -76,8 +77,8 @@ func connect(cfg Config, path string, dial func(string) (exchanger, error)) (*St
 	s.turn <- struct{}{}
 	bound, cancel := context.WithTimeout(ctx, CommandTimeout)
 	defer cancel()
-	err := s.do(bound, func(t transport.TPM) (err error) {
-		s.chip.persistent, err = handles(t, persistentFirst)
+	err := s.do(bound, func(t transport.TPM) error {
+		_, err := s.chip.root(t) // which Create wants to know; a TPM that failed does not answer it
 		return err
 	})
 	if err != nil {
@@ -148,6 +149,8 @@ func (s *Store) open(ctx context.Context, path string) (*key, error) {
 	if err != nil {
 		return nil, err
 	}
+	r.path = path
+	unknown := r.unknown()
 	err = s.do(ctx, func(t transport.TPM) error {
 		_, err := s.chip.load(t, r)
 		return err
@@ -157,6 +160,9 @@ func (s *Store) open(ctx context.Context, path string) (*key, error) {
 		return nil, keyfile.Damaged(err, path)
 	case err != nil:
 		return nil, fmt.Errorf("%s in TPM %s: %w", path, s.chip.path, err)
+	}
+	if unknown {
+		s.remember(ctx)
 	}
 	return s.key(r, path)
 }
