@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-tpm/tpm2/transport"
 
 	"github.com/mecha-org/mecha-agent/keystore"
+	"github.com/mecha-org/mecha-agent/keystore/internal/keyfile"
 )
 
 // Errors that tell apart why a key cannot be used while the TPM works. None of
@@ -43,21 +44,21 @@ const (
 // The owner's seed is new after a clear, the endorsement seed is not.
 func (c *chip) foreign(t transport.TPM, r *resident) error {
 	if len(r.origin.EK) == 0 {
-		return &hinted{fmt.Errorf("%w, or it is another TPM", ErrCleared), hintReplaced}
+		return keyfile.WithHint(fmt.Errorf("%w, or it is another TPM", ErrCleared), hintReplaced)
 	}
 	ours, err := c.made(t, r.origin)
 	switch {
 	case err != nil:
-		return &hinted{fmt.Errorf("%w, or it is another TPM: %w", ErrCleared, err), hintReplaced}
+		return keyfile.WithHint(fmt.Errorf("%w, or it is another TPM: %w", ErrCleared, err), hintReplaced)
 	case !ours:
-		return &hinted{ErrReplaced, hintReplaced}
+		return keyfile.WithHint(ErrReplaced, hintReplaced)
 	}
 	if h := r.blob.parent; h != tpm2.TPMRHOwner { // a clear takes it away, and a person can
 		if p, err := c.persistent(t, h); err == nil && p == nil {
-			return &hinted{fmt.Errorf("%w, or its parent 0x%08x was removed", ErrCleared, uint32(h)), hintParent}
+			return keyfile.WithHint(fmt.Errorf("%w, or its parent 0x%08x was removed", ErrCleared, uint32(h)), hintParent)
 		}
 	}
-	return &hinted{ErrCleared, hintCleared}
+	return keyfile.WithHint(ErrCleared, hintCleared)
 }
 
 // unreadable says why TPM2_Load refused the key: a complaint about its parts

@@ -13,6 +13,8 @@ import (
 
 	"github.com/google/go-tpm/tpm2"
 	"github.com/google/go-tpm/tpm2/transport"
+
+	"github.com/mecha-org/mecha-agent/keystore/internal/keyfile"
 )
 
 // ekKind is a way in which makers provide an endorsement key: where its
@@ -199,7 +201,7 @@ func (c *chip) primary(t transport.TPM, template tpm2.TPMTPublic) (*object, erro
 		return err
 	})
 	if errors.Is(err, tpm2.TPMRCBadAuth) {
-		return nil, &hinted{fmt.Errorf("%w: %w", ErrEndorsementAuth, err), "take the password away: tpm2_changeauth -c endorsement -p PASSWORD"}
+		return nil, keyfile.WithHint(fmt.Errorf("%w: %w", ErrEndorsementAuth, err), "take the password away: tpm2_changeauth -c endorsement -p PASSWORD")
 	}
 	if err != nil {
 		return nil, err

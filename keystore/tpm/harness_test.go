@@ -9,6 +9,7 @@ import (
 	"encoding/binary"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -54,6 +55,14 @@ func (r *recorder) take() []tpm2.TPMCC {
 	sent := r.sent
 	r.sent = nil
 	return sent
+}
+
+// want fails the test when other commands were sent since it was last asked.
+func (r *recorder) want(t testing.TB, what string, cc ...tpm2.TPMCC) {
+	t.Helper()
+	if got := r.take(); !slices.Equal(got, cc) {
+		t.Errorf("%s: %v, want %v", what, got, cc)
+	}
 }
 
 func newTestStore(t testing.TB, cfg Config) *Store {

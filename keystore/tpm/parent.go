@@ -6,6 +6,8 @@ import (
 
 	"github.com/google/go-tpm/tpm2"
 	"github.com/google/go-tpm/tpm2/transport"
+
+	"github.com/mecha-org/mecha-agent/keystore/internal/keyfile"
 )
 
 // newParent is the parent of a new key, and the handle to be written down for it:
@@ -76,10 +78,10 @@ func (c *chip) parent(t transport.TPM, h tpm2.TPMHandle) (*parent, error) {
 	})
 	switch {
 	case errors.Is(err, tpm2.TPMRCBadAuth), errors.Is(err, tpm2.TPMRCAuthFail):
-		return nil, &hinted{fmt.Errorf("%w: %w", ErrOwnerAuth, err), hintOwnerAuth}
+		return nil, keyfile.WithHint(fmt.Errorf("%w: %w", ErrOwnerAuth, err), hintOwnerAuth)
 	case errors.Is(err, tpm2.TPMRCHierarchy):
-		return nil, &hinted{fmt.Errorf("making the storage root key: %w", err),
-			"the owner hierarchy is switched off until the next start: look for it in the firmware's settings"}
+		return nil, keyfile.WithHint(fmt.Errorf("making the storage root key: %w", err),
+			"the owner hierarchy is switched off until the next start: look for it in the firmware's settings")
 	case err != nil:
 		return nil, fmt.Errorf("making the storage root key: %w", err)
 	}
@@ -134,7 +136,7 @@ func (c *chip) create(t transport.TPM, p *parent, session tpm2.Session, template
 
 func unmakeable(err error) error {
 	if errors.Is(err, tpm2.TPMRCCurve) || errors.Is(err, tpm2.TPMRCValue) {
-		return &hinted{fmt.Errorf("making the key: %w", err), "this TPM may not have the curve: set keystore.curve to P-256"}
+		return keyfile.WithHint(fmt.Errorf("making the key: %w", err), "this TPM may not have the curve: set keystore.curve to P-256")
 	}
 	return fmt.Errorf("making the key: %w", err)
 }

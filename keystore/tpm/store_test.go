@@ -53,35 +53,29 @@ func TestCommands(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s, sent := newRecorded(t, Config{Path: c.start(t).Socket})
-			want := func(what string, cc ...tpm2.TPMCC) {
-				t.Helper()
-				if got := sent.take(); !slices.Equal(got, cc) {
-					t.Errorf("%s: %v, want %v", what, got, cc)
-				}
-			}
-			want("New", tpm2.TPMCCReadPublic)
+			sent.want(t, "New", tpm2.TPMCCReadPublic)
 			path := newKeyPath(t)
 			k := create(t, s, path)
-			want("Create", c.create...)
+			sent.want(t, "Create", c.create...)
 			sign(t, k)
-			want("Sign", tpm2.TPMCCSign)
+			sent.want(t, "Sign", tpm2.TPMCCSign)
 			sign(t, k)
-			want("Sign", append([]tpm2.TPMCC{tpm2.TPMCCSign}, c.remember...)...)
+			sent.want(t, "Sign", append([]tpm2.TPMCC{tpm2.TPMCCSign}, c.remember...)...)
 			for range 2 {
 				sign(t, k)
-				want("Sign", tpm2.TPMCCSign)
+				sent.want(t, "Sign", tpm2.TPMCCSign)
 			}
 			without(t, k.Close())
-			want("Close", tpm2.TPMCCFlushContext)
+			sent.want(t, "Close", tpm2.TPMCCFlushContext)
 			again, err := s.Open(t.Context(), path)
 			without(t, err)
-			want("Open", tpm2.TPMCCLoad)
+			sent.want(t, "Open", tpm2.TPMCCLoad)
 			sign(t, again)
-			want("Sign", tpm2.TPMCCSign)
+			sent.want(t, "Sign", tpm2.TPMCCSign)
 			without(t, again.Close())
-			want("Close", tpm2.TPMCCFlushContext)
+			sent.want(t, "Close", tpm2.TPMCCFlushContext)
 			without(t, s.Close())
-			want("Close of the Store", slices.Repeat([]tpm2.TPMCC{tpm2.TPMCCFlushContext}, c.close)...)
+			sent.want(t, "Close of the Store", slices.Repeat([]tpm2.TPMCC{tpm2.TPMCCFlushContext}, c.close)...)
 		})
 	}
 }
@@ -113,34 +107,28 @@ func TestEvidenceCommands(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s, sent := newRecorded(t, Config{Path: c.start(t).Socket})
-			want := func(what string, cc ...tpm2.TPMCC) {
-				t.Helper()
-				if got := sent.take(); !slices.Equal(got, cc) {
-					t.Errorf("%s: %v, want %v", what, got, cc)
-				}
-			}
 			k := create(t, s, newKeyPath(t))
 			sign(t, k)
 			sent.take()
 			_, ek, ak, err := s.AttestIdentity(t.Context())
 			without(t, err)
-			want("AttestIdentity", c.identity...)
+			sent.want(t, "AttestIdentity", c.identity...)
 			_, _, _, err = s.AttestIdentity(t.Context())
 			without(t, err)
-			want("again")
+			sent.want(t, "again")
 			sign(t, k)
-			want("Sign", tpm2.TPMCCSign)
+			sent.want(t, "Sign", tpm2.TPMCCSign)
 			credential, secret := seal(t, ek, ak, []byte("content"))
 			_, err = s.Activate(t.Context(), credential, secret)
 			without(t, err)
-			want("Activate", c.activate...)
+			sent.want(t, "Activate", c.activate...)
 			_, _, _, err = s.Certify(t.Context(), k, nil)
 			without(t, err)
-			want("Certify", tpm2.TPMCCCertify, tpm2.TPMCCFlushContext)
+			sent.want(t, "Certify", tpm2.TPMCCCertify, tpm2.TPMCCFlushContext)
 			sign(t, k)
-			want("Sign", tpm2.TPMCCSign)
+			sent.want(t, "Sign", tpm2.TPMCCSign)
 			without(t, s.Close())
-			want("Close", slices.Repeat([]tpm2.TPMCC{tpm2.TPMCCFlushContext}, c.close)...)
+			sent.want(t, "Close", slices.Repeat([]tpm2.TPMCC{tpm2.TPMCCFlushContext}, c.close)...)
 		})
 	}
 }
@@ -158,9 +146,7 @@ func TestEvidenceUnasked(t *testing.T) {
 	}
 	sent.take()
 	sign(t, k)
-	if got := sent.take(); !slices.Equal(got, []tpm2.TPMCC{tpm2.TPMCCFlushContext, tpm2.TPMCCFlushContext, tpm2.TPMCCSign}) {
-		t.Errorf("sent %v", got)
-	}
+	sent.want(t, "Sign", tpm2.TPMCCFlushContext, tpm2.TPMCCFlushContext, tpm2.TPMCCSign)
 	if left, err := handles(raw(t, socket), transientFirst); err != nil || len(left) != 1 {
 		t.Errorf("loaded %x, %v, want the key alone", left, err)
 	}
