@@ -50,6 +50,9 @@ func (s *Store) create(ctx context.Context, path string) (*key, error) {
 		s.files.Lock()
 		if err = r.install(dir); err == nil {
 			r.path = path
+			if r.unknown() {
+				s.unknown = append(s.unknown, r)
+			}
 		}
 		s.files.Unlock()
 	}

@@ -43,13 +43,13 @@ const (
 // foreign says why the storage root key is another one than when the key was made.
 // The owner's seed is new after a clear, the endorsement seed is not.
 func (c *chip) foreign(t transport.TPM, r *resident) error {
-	if len(r.origin.EK) == 0 {
-		return keyfile.WithHint(fmt.Errorf("%w, or it is another TPM", ErrCleared), hintReplaced)
+	if r.unknown() {
+		return keyfile.WithHint(fmt.Errorf("%w, or %w", ErrCleared, ErrReplaced), hintReplaced)
 	}
 	ours, err := c.made(t, r.origin)
 	switch {
 	case err != nil:
-		return keyfile.WithHint(fmt.Errorf("%w, or it is another TPM: %w", ErrCleared, err), hintReplaced)
+		return keyfile.WithHint(fmt.Errorf("%w, or %w: %w", ErrCleared, ErrReplaced, err), hintReplaced)
 	case !ours:
 		return keyfile.WithHint(ErrReplaced, hintReplaced)
 	}

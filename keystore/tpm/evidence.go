@@ -101,10 +101,10 @@ func (s *Store) AttestIdentity(ctx context.Context) (ekCerts [][]byte, ekPublic,
 		ekCerts, ekPublic, akPublic = e.certificates, e.public.Bytes(), ak.public.Bytes()
 		return nil
 	})
+	s.remember(ctx) // also when the TPM shows its certificate alone
 	if err != nil {
 		return nil, nil, nil, fmt.Errorf("identity of TPM %s: %w", s.chip.path, err)
 	}
-	s.remember(ctx)
 	return ekCerts, ekPublic, akPublic, nil
 }
 

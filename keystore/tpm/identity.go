@@ -109,41 +109,47 @@ func (c *chip) made(t transport.TPM, o *origin) (bool, error) {
 	return false, fmt.Errorf("the endorsement key at %s is gone: %w", o.EKFrom, err)
 }
 
-// remember writes to the origins of loaded keys which TPM made them, where they do
-// not say. That waits until the first provisioning has what it needs: evidence
-// makes the endorsement key anyway, else Sign does it with the second signature
-// (the first is a request's, and a key that did no more is no loss), else Open. What
-// goes wrong goes to the log: the keys work without.
+// remember writes to the origins of keys which TPM made them, where they do not say.
+// That waits until the first provisioning has what it needs: evidence makes the
+// endorsement key anyway, else Sign does it with the second signature (the first is
+// a request's), else Open. What goes wrong goes to the log: the keys work without.
 func (s *Store) remember(ctx context.Context) {
 	s.files.Lock()
 	defer s.files.Unlock()
-	var due []*resident
+	if len(s.unknown) == 0 {
+		return
+	}
 	err := s.do(ctx, func(t transport.TPM) error {
-		due = nil
-		for _, r := range s.chip.loaded {
-			if r.path != "" && r.unknown() {
-				due = append(due, r)
-			}
-		}
-		if len(due) == 0 {
-			return nil
-		}
 		id, from, err := s.chip.identify(t)
 		if err != nil {
 			return err
 		}
-		for _, r := range due {
+		for _, r := range s.unknown {
 			r.origin = &origin{Key: r.origin.Key, SRK: r.origin.SRK, EK: id, EKFrom: from}
 		}
 		return nil
 	})
-	for _, r := range due {
+	var code tpm2.TPMRC
+	if err != nil && !errors.As(err, &code) {
+		return // the TPM was not asked: another time
+	}
+	for _, r := range s.unknown {
 		if err == nil {
 			err = r.amend()
 		}
 		if err != nil {
 			s.log.Warn("a cleared TPM will not be told from another", "key", r.path, "reason", err)
 		}
+	}
+	s.unknown = nil
+}
+
+// note has r remembered when there is time.
+func (s *Store) note(r *resident) {
+	s.files.Lock()
+	defer s.files.Unlock()
+	if r.unknown() {
+		s.unknown = append(s.unknown, r)
 	}
 }
 

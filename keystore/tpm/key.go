@@ -70,13 +70,11 @@ func (k *key) sign(digest []byte, opts crypto.SignerOpts) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), CommandTimeout)
 	defer cancel()
 	var r *tpm2.SignResponse
-	unknown := false
 	err := k.store.do(ctx, func(t transport.TPM) error {
 		if k.closed.Load() {
 			return errKeyClosed
 		}
 		k.store.chip.tire(t)
-		unknown = k.r.unknown()
 		session, err := k.store.chip.load(t, k.r)
 		if err != nil {
 			return err
@@ -93,7 +91,7 @@ func (k *key) sign(digest []byte, opts crypto.SignerOpts) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if k.signed.Add(1) == 2 && unknown {
+	if k.signed.Add(1) == 2 {
 		k.store.remember(ctx)
 	}
 	pair, err := r.Signature.Signature.ECDSA()

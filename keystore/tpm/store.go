@@ -33,8 +33,10 @@ type Store struct {
 	end   context.CancelFunc
 	turn  chan struct{} // holds an element while nobody uses the chip
 	chip  *chip
-	files sync.Mutex // held while files of keys are written
 	close func() error
+
+	files   sync.Mutex  // held while files of keys are written
+	unknown []*resident // see remember
 }
 
 // New connects to a TPM and asks it one thing, so that one which does not work is
@@ -150,7 +152,6 @@ func (s *Store) open(ctx context.Context, path string) (*key, error) {
 		return nil, err
 	}
 	r.path = path
-	unknown := r.unknown()
 	err = s.do(ctx, func(t transport.TPM) error {
 		_, err := s.chip.load(t, r)
 		return err
@@ -161,9 +162,8 @@ func (s *Store) open(ctx context.Context, path string) (*key, error) {
 	case err != nil:
 		return nil, fmt.Errorf("%s in TPM %s: %w", path, s.chip.path, err)
 	}
-	if unknown {
-		s.remember(ctx)
-	}
+	s.note(r)
+	s.remember(ctx)
 	return s.key(r, path)
 }
 
