@@ -134,11 +134,12 @@ func (s *Store) remember(ctx context.Context) {
 		return // the TPM was not asked: another time
 	}
 	for _, r := range s.unknown {
-		if err == nil {
-			err = r.amend()
+		reason := err
+		if reason == nil {
+			reason = r.amend()
 		}
-		if err != nil {
-			s.log.Warn("a cleared TPM will not be told from another", "key", r.path, "reason", err)
+		if reason != nil {
+			s.log.Warn("a cleared TPM will not be told from another", "key", r.path, "reason", reason)
 		}
 	}
 	s.unknown = nil
