@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/google/go-tpm/tpm2"
 	"github.com/google/go-tpm/tpm2/transport"
@@ -88,20 +89,28 @@ func (c *chip) dropAK(t transport.TPM) {
 // had.
 func (s *Store) AttestIdentity(ctx context.Context) (ekCerts [][]byte, ekPublic, akPublic []byte, err error) {
 	err = s.do(ctx, func(t transport.TPM) error {
-		c := s.chip
-		c.since = 0
-		if err := c.findEK(t); err != nil {
+		s.chip.since = 0
+		if err := s.chip.findEK(t); err != nil {
 			return err
 		}
-		ak, err := c.attestationKey(t)
-		if err != nil {
-			return err
-		}
-		e := c.ek
-		ekCerts, ekPublic, akPublic = e.certificates, e.public.Bytes(), ak.public.Bytes()
+		ekCerts, ekPublic = s.chip.ek.certificates, s.chip.ek.public.Bytes()
 		return nil
 	})
-	s.remember(ctx) // also when the TPM shows its certificate alone
+	// Files take their time, and so does the next key. A TPM may show its certificate
+	// alone, so this is done after an error too.
+	var files sync.WaitGroup
+	files.Go(func() { s.remember(ctx) })
+	if err == nil {
+		err = s.do(ctx, func(t transport.TPM) error {
+			ak, err := s.chip.attestationKey(t)
+			if err != nil {
+				return err
+			}
+			akPublic = ak.public.Bytes()
+			return nil
+		})
+	}
+	files.Wait()
 	if err != nil {
 		return nil, nil, nil, fmt.Errorf("identity of TPM %s: %w", s.chip.path, err)
 	}
