@@ -10,7 +10,6 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"fmt"
-	"path/filepath"
 
 	"github.com/mecha-org/mecha-agent/keystore"
 	"github.com/mecha-org/mecha-agent/keystore/internal/keyfile"
@@ -50,20 +49,11 @@ func (s *Store) create(ctx context.Context, path string) (*key, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	if err := keyfile.MakeFolders(filepath.Dir(path)); err != nil {
-		return nil, err
-	}
-	dir, err := keyfile.Open(path)
+	dir, err := keyfile.OpenNew(path)
 	if err != nil {
 		return nil, err
 	}
 	defer dir.Close()
-	if err := dir.RefuseWritable(); err != nil {
-		return nil, err
-	}
-	if dir.Exists() {
-		return nil, fmt.Errorf("%w: %s", keystore.ErrExists, path)
-	}
 	priv, err := ecdsa.GenerateKey(curveOf(s.curve), rand.Reader)
 	if err != nil {
 		return nil, fmt.Errorf("generating: %w", err)
@@ -99,12 +89,7 @@ func (s *Store) open(ctx context.Context, path string) (*key, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	dir, err := keyfile.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer dir.Close()
-	text, err := dir.Read(maxFile)
+	text, err := keyfile.Read(path, maxFile)
 	if err != nil {
 		return nil, err
 	}
@@ -122,22 +107,14 @@ func (s *Store) open(ctx context.Context, path string) (*key, error) {
 // Overwriting says nothing about flash memory, copy-on-write file systems and
 // snapshots: those may keep the old blocks. Revoke the certificate as well.
 func (s *Store) Delete(ctx context.Context, path string) error {
-	if err := s.delete(ctx, path); err != nil {
+	err := ctx.Err()
+	if err == nil {
+		err = keyfile.Remove(path)
+	}
+	if err != nil {
 		return fmt.Errorf("deleting key: %w", err)
 	}
 	return nil
-}
-
-func (s *Store) delete(ctx context.Context, path string) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	dir, err := keyfile.Open(path)
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	return dir.Remove()
 }
 
 func curveOf(c keystore.Curve) elliptic.Curve {

@@ -24,15 +24,16 @@ type chip struct {
 	dial func(path string) (exchanger, error)
 	log  *slog.Logger
 
-	conn       *conn            // nil: to be opened
-	doubtful   bool             // a command has an unknown end: open the connection anew
-	persistent []tpm2.TPMHandle // as they were when the TPM was first asked
+	conn     *conn // nil: to be opened
+	doubtful bool  // a command has an unknown end: open the connection anew
 
-	parents map[tpm2.TPMHandle]*parent
-	session tpm2.Session // nil: to be started
-	loaded  []*resident  // the one used last at the end
-	ak      *object      // nil: to be made
-	ek      *ek          // nil: not known yet; it outlives the connection
+	parents  map[tpm2.TPMHandle]*parent
+	rootless bool         // see root
+	session  tpm2.Session // nil: to be started
+	loaded   []*resident  // the one used last at the end
+	ak       *object      // nil: to be made
+	ek       *ek          // nil: not known yet; it outlives the connection
+	since    int          // signatures since evidence was last under way
 }
 
 // parent is a storage key at work.
@@ -46,6 +47,7 @@ type parent struct {
 // resident is a key that is loaded when it is needed. A handle of 0 says that it
 // is not.
 type resident struct {
+	path   string // of its file; "": not there yet
 	blob   blob
 	name   tpm2.TPM2BName
 	origin *origin // nil: nothing is known
@@ -151,7 +153,10 @@ func (c *chip) connect(ctx context.Context) error {
 // forget takes all that was loaded for lost.
 func (c *chip) forget() {
 	c.parents = make(map[tpm2.TPMHandle]*parent)
-	c.session, c.ak = nil, nil
+	c.rootless, c.session, c.ak = false, nil, nil
+	if c.ek != nil {
+		c.ek.here, c.ek.loaded = false, nil
+	}
 	for _, r := range c.loaded {
 		r.handle = 0
 	}
@@ -174,6 +179,7 @@ func (c *chip) close() error {
 				flush(t, p.handle)
 			}
 		}
+		c.dropEK(t)
 		c.dropAK(t)
 		if c.session != nil {
 			flush(t, c.session.Handle())

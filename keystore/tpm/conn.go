@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/google/go-tpm/tpm2"
+
+	"github.com/mecha-org/mecha-agent/keystore/internal/keyfile"
 )
 
 // exchanger is a way to a TPM. exchange may block for longer than ctx lives:
@@ -141,7 +143,7 @@ func late(ctx context.Context) error {
 		return fmt.Errorf("asking the TPM: %w", err)
 	}
 	return fmt.Errorf("asking the TPM: %w",
-		&hinted{ErrHung, "try again; when it stays like that, look for tpm in dmesg, then cut the power of the board"})
+		keyfile.WithHint(ErrHung, "try again; when it stays like that, look for tpm in dmesg, then cut the power of the board"))
 }
 
 // Close frees the connection. With a command that was left behind, and with a
@@ -189,7 +191,7 @@ func check(response []byte) error {
 	case tagNoSessions, tagSessions:
 		return nil
 	case tagTPM12:
-		return &hinted{ErrVersion, "a TPM 1.2 cannot hold this machine's key: replace it, or set keystore.backend to disk"}
+		return keyfile.WithHint(ErrVersion, "a TPM 1.2 cannot hold this machine's key: replace it, or set keystore.backend to disk")
 	default:
 		return fmt.Errorf("%w: a response of tag 0x%04x", ErrGarbage, tag)
 	}

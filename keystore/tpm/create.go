@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 
 	"github.com/google/go-tpm/tpm2"
 	"github.com/google/go-tpm/tpm2/transport"
@@ -17,7 +16,7 @@ import (
 // are missing. It returns keystore.ErrExists when anything at all stands at path,
 // keystore.ErrExposed when others may write the folder or one above it, ErrOwnerAuth,
 // or what is wrong with the TPM. When it returns without an error, the key's file
-// is on stable storage, and so is the one that says which TPM made it.
+// is on stable storage, and so is the one that says where it comes from.
 func (s *Store) Create(ctx context.Context, path string) (keystore.Key, error) {
 	k, err := s.create(ctx, path)
 	if err != nil {
@@ -30,20 +29,11 @@ func (s *Store) create(ctx context.Context, path string) (*key, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	if err := keyfile.MakeFolders(filepath.Dir(path)); err != nil {
-		return nil, err
-	}
-	dir, err := keyfile.Open(path)
+	dir, err := keyfile.OpenNew(path)
 	if err != nil {
 		return nil, err
 	}
 	defer dir.Close()
-	if err := dir.RefuseWritable(); err != nil {
-		return nil, err
-	}
-	if dir.Exists() {
-		return nil, fmt.Errorf("%w: %s", keystore.ErrExists, path)
-	}
 	var r *resident
 	err = s.do(ctx, func(t transport.TPM) (err error) {
 		r, err = s.generate(t)
@@ -57,7 +47,14 @@ func (s *Store) create(ctx context.Context, path string) (*key, error) {
 		return nil, err
 	}
 	if err = ctx.Err(); err == nil {
-		err = r.install(dir, path)
+		s.files.Lock()
+		if err = r.install(dir); err == nil {
+			r.path = path
+			if r.unknown() {
+				s.unknown = append(s.unknown, r)
+			}
+		}
+		s.files.Unlock()
 	}
 	if err != nil {
 		return nil, errors.Join(err, k.Close())
@@ -65,20 +62,12 @@ func (s *Store) create(ctx context.Context, path string) (*key, error) {
 	return k, nil
 }
 
-// generate makes a key and finds out where it comes from.
+// generate makes a key. Which TPM made it costs as much as the key where that has
+// to be found out: it is written down later, see Store.remember.
 func (s *Store) generate(t transport.TPM) (*resident, error) {
 	c := s.chip
 	p, handle, err := c.newParent(t)
 	if err != nil {
-		return nil, err
-	}
-	from := &origin{SRK: p.name.Buffer}
-	from.EK, from.EKFrom, err = c.endorsement(t, "")
-	var code tpm2.TPMRC
-	switch {
-	case errors.As(err, &code): // the hierarchy has a password, or is switched off
-		s.log.Warn("the TPM does not show its endorsement key: a cleared TPM will not be told from another", "reason", err)
-	case err != nil:
 		return nil, err
 	}
 	session, err := c.auth(t, p)
@@ -93,7 +82,10 @@ func (s *Store) generate(t transport.TPM) (*resident, error) {
 	if r.name, err = nameOf(r.blob.public); err != nil {
 		return nil, err
 	}
-	from.Key, r.origin = r.name.Buffer, from
+	r.origin = &origin{Key: r.name.Buffer, SRK: p.name.Buffer}
+	if e := c.ek; e != nil && e.here {
+		r.origin.EK, r.origin.EKFrom = e.id, e.from
+	}
 	c.settle(t)
 	return r, nil
 }
@@ -111,16 +103,14 @@ func nameOf(public tpm2.TPM2BPublic) (tpm2.TPM2BName, error) {
 }
 
 // install puts the files of a new key down, the key last: it is there when all is.
-func (r *resident) install(dir *keyfile.Folder, path string) error {
-	text, err := r.blob.encode()
+func (r *resident) install(dir *keyfile.Folder) error {
+	key, err := r.blob.encode()
 	if err != nil {
 		return err
 	}
-	if err := r.origin.put(path); err != nil {
+	from, err := r.origin.encode()
+	if err != nil {
 		return err
 	}
-	if err := dir.Install(text); err != nil {
-		return errors.Join(err, removeOrigin(path))
-	}
-	return nil
+	return dir.Install(key, keyfile.Beside{Suffix: OriginSuffix, Text: from})
 }

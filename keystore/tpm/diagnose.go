@@ -1,7 +1,6 @@
 package tpm
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 
@@ -9,6 +8,7 @@ import (
 	"github.com/google/go-tpm/tpm2/transport"
 
 	"github.com/mecha-org/mecha-agent/keystore"
+	"github.com/mecha-org/mecha-agent/keystore/internal/keyfile"
 )
 
 // Errors that tell apart why a key cannot be used while the TPM works. None of
@@ -43,19 +43,22 @@ const (
 // foreign says why the storage root key is another one than when the key was made.
 // The owner's seed is new after a clear, the endorsement seed is not.
 func (c *chip) foreign(t transport.TPM, r *resident) error {
-	if len(r.origin.EK) == 0 {
-		return &hinted{fmt.Errorf("%w, or it is another TPM", ErrCleared), hintReplaced}
+	if r.unknown() {
+		return keyfile.WithHint(fmt.Errorf("%w, or %w", ErrCleared, ErrReplaced), hintReplaced)
 	}
-	ek, _, err := c.endorsement(t, r.origin.EKFrom)
+	ours, err := c.made(t, r.origin)
 	switch {
 	case err != nil:
-		return &hinted{fmt.Errorf("%w, or it is another TPM: %w", ErrCleared, err), hintReplaced}
-	case !bytes.Equal(ek, r.origin.EK):
-		return &hinted{ErrReplaced, hintReplaced}
-	case r.blob.parent != tpm2.TPMRHOwner && !c.has(r.blob.parent): // a clear takes it away, and a person can
-		return &hinted{fmt.Errorf("%w, or its parent 0x%08x was removed", ErrCleared, uint32(r.blob.parent)), hintParent}
+		return keyfile.WithHint(fmt.Errorf("%w, or %w: %w", ErrCleared, ErrReplaced, err), hintReplaced)
+	case !ours:
+		return keyfile.WithHint(ErrReplaced, hintReplaced)
 	}
-	return &hinted{ErrCleared, hintCleared}
+	if h := r.blob.parent; h != tpm2.TPMRHOwner { // a clear takes it away, and a person can
+		if p, err := c.persistent(t, h); err == nil && p == nil {
+			return keyfile.WithHint(fmt.Errorf("%w, or its parent 0x%08x was removed", ErrCleared, uint32(h)), hintParent)
+		}
+	}
+	return keyfile.WithHint(ErrCleared, hintCleared)
 }
 
 // unreadable says why TPM2_Load refused the key: a complaint about its parts
@@ -73,29 +76,4 @@ func (c *chip) unreadable(t transport.TPM, r *resident, err error) error {
 		return fmt.Errorf("%w, or its TPM was cleared or replaced: %w", keystore.ErrDamaged, err)
 	}
 	return fmt.Errorf("%w: %w", keystore.ErrDamaged, err)
-}
-
-// endorsement returns the Name of the endorsement key, which tells one TPM from
-// all others, also after a clear (only asymmetric keys of the endorsement hierarchy
-// stay the same then: its proof value is new, and goes into all others), and where
-// it is from, to be given when it is asked for again. With
-// from "" it is the persistent one, or the P-256 one that is made anew: TCG EK
-// Credential Profile, sections 2.2.1.4 and B.3.4 (template L-2).
-func (c *chip) endorsement(t transport.TPM, from string) (name []byte, source string, err error) {
-	for _, known := range []tpm2.TPMHandle{ekHandleECC, ekHandleRSA} {
-		source := fmt.Sprintf("0x%08x", uint32(known))
-		if from == "" && c.has(known) || from == source {
-			r, err := c.readPublic(t, known)
-			if err != nil {
-				return nil, "", fmt.Errorf("reading the endorsement key: %w", err)
-			}
-			return r.Name.Buffer, source, nil
-		}
-	}
-	k, err := c.primary(t, tpm2.ECCEKTemplate)
-	if err != nil {
-		return nil, "", fmt.Errorf("making the endorsement key: %w", err)
-	}
-	k.free(t)
-	return k.name.Buffer, "P-256", nil
 }

@@ -13,6 +13,8 @@ import (
 
 	"github.com/google/go-tpm/tpm2"
 	"github.com/google/go-tpm/tpm2/transport"
+
+	"github.com/mecha-org/mecha-agent/keystore/internal/keyfile"
 )
 
 // ekKind is a way in which makers provide an endorsement key: where its
@@ -89,14 +91,23 @@ type ek struct {
 	isPersistent bool
 	certificates [][]byte
 	public       tpm2.TPM2BPublic
+	id           name    // as chip.identify returns it
+	from         string  // as chip.identify returns it
+	here         bool    // it was found on this connection
+	loaded       *object // nil: to be loaded
 }
 
 // findEK looks for the endorsement key that the maker certifies, else takes the
-// one that is made from template L-2.
-func (c *chip) findEK(t transport.TPM) (*ek, error) {
+// one that is made from template L-2. It stays loaded, for a challenge to come.
+func (c *chip) findEK(t transport.TPM) error {
+	if c.ek != nil && c.ek.here {
+		return nil
+	}
+	c.dropEK(t)
+	c.ek = nil
 	indices, err := handles(t, nvFirst)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	for _, kind := range ekKinds() {
 		if !slices.Contains(indices, kind.certificate) {
@@ -104,39 +115,52 @@ func (c *chip) findEK(t transport.TPM) (*ek, error) {
 		}
 		der, err := readCertificates(t, kind.certificate)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if len(der) == 0 {
-			c.log.Warn("an EK certificate of the TPM cannot be read", "index", fmt.Sprintf("0x%08x", uint32(kind.certificate)))
+			c.log.Warn("an EK certificate of the TPM cannot be read", "index", source(kind.certificate))
 			continue
 		}
 		for _, persistent := range []bool{true, false} {
-			e := &ek{kind: kind, isPersistent: persistent, certificates: der[:1]}
-			if persistent && !c.has(kind.persistent) {
+			e := &ek{kind: kind, isPersistent: persistent, certificates: der[:1], id: hash(der[0]), from: source(kind.certificate)}
+			k, err := c.loadEK(t, e)
+			if persistent && errors.Is(err, tpm2.TPMRCHandle) {
 				continue
 			}
-			k, err := c.loadEK(t, e)
 			if err != nil {
-				return nil, err
+				return err
 			}
-			k.free(t)
-			e.public = k.public
-			if certifies(der[0], e.public) {
-				above, err := c.chain(t, indices)
-				e.certificates = append(e.certificates, above...)
-				return e, err
+			if !certifies(der[0], k.public) {
+				k.free(t)
+				continue
 			}
+			above, err := c.chain(t, indices)
+			e.certificates = append(e.certificates, above...)
+			c.found(e, k)
+			return err
 		}
-		c.log.Warn("an EK certificate of the TPM is for another key", "index", fmt.Sprintf("0x%08x", uint32(kind.certificate)))
+		c.log.Warn("an EK certificate of the TPM is for another key", "index", source(kind.certificate))
 	}
-	e := &ek{kind: ekKinds()[0]}
+	e := &ek{kind: ekKinds()[0], from: madeEK}
 	k, err := c.loadEK(t, e)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	k.free(t)
-	e.public = k.public
-	return e, nil
+	e.id = k.name.Buffer
+	c.found(e, k)
+	return nil
+}
+
+func (c *chip) found(e *ek, k *object) {
+	e.public, e.here, e.loaded = k.public, true, k
+	c.ek = e
+}
+
+func (c *chip) dropEK(t transport.TPM) {
+	if c.ek != nil && c.ek.loaded != nil {
+		c.ek.loaded.free(t)
+		c.ek.loaded = nil
+	}
 }
 
 func (c *chip) chain(t transport.TPM, indices []tpm2.TPMHandle) (all [][]byte, err error) {
@@ -177,7 +201,7 @@ func (c *chip) primary(t transport.TPM, template tpm2.TPMTPublic) (*object, erro
 		return err
 	})
 	if errors.Is(err, tpm2.TPMRCBadAuth) {
-		return nil, &hinted{fmt.Errorf("%w: %w", ErrEndorsementAuth, err), "take the password away: tpm2_changeauth -c endorsement -p PASSWORD"}
+		return nil, keyfile.WithHint(fmt.Errorf("%w: %w", ErrEndorsementAuth, err), "take the password away: tpm2_changeauth -c endorsement -p PASSWORD")
 	}
 	if err != nil {
 		return nil, err
@@ -186,6 +210,7 @@ func (c *chip) primary(t transport.TPM, template tpm2.TPMTPublic) (*object, erro
 }
 
 func (c *chip) loadEK(t transport.TPM, e *ek) (*object, error) {
+	c.spare(t)
 	if e.isPersistent {
 		r, err := c.readPublic(t, e.kind.persistent)
 		if err != nil {

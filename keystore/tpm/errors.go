@@ -10,6 +10,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/mecha-org/mecha-agent/keystore/internal/keyfile"
 )
 
 // Errors that tell apart why a TPM cannot be used; compare with errors.Is. A code
@@ -25,18 +27,6 @@ var (
 	ErrVersion    = errors.New("it is no TPM 2.0")                    // but a TPM 1.2
 	ErrNotTPM     = errors.New("neither a TPM device nor a socket")   // a file, a folder, a pipe
 )
-
-// hinted is an error that a person can mend.
-type hinted struct {
-	err  error
-	hint string
-}
-
-func (e *hinted) Error() string { return e.err.Error() }
-func (e *hinted) Unwrap() error { return e.err }
-
-// Hint returns what a person can do about it.
-func (e *hinted) Hint() string { return e.hint }
 
 // causes are the errors of the operating system with what they mean here, and
 // what a person can do. Their order does not matter.
@@ -61,11 +51,11 @@ var causes = []struct {
 // Others are returned as they are.
 func explain(path string, err error) error {
 	if errors.Is(err, fs.ErrPermission) {
-		return &hinted{fmt.Errorf("%w: %w", ErrPermission, err), permissionHint(path)}
+		return keyfile.WithHint(fmt.Errorf("%w: %w", ErrPermission, err), permissionHint(path))
 	}
 	for _, c := range causes {
 		if errors.Is(err, c.cause) {
-			return &hinted{fmt.Errorf("%w: %w", c.means, err), c.hint}
+			return keyfile.WithHint(fmt.Errorf("%w: %w", c.means, err), c.hint)
 		}
 	}
 	return err

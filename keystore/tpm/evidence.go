@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/google/go-tpm/tpm2"
 	"github.com/google/go-tpm/tpm2/transport"
@@ -46,6 +47,36 @@ func (c *chip) attestationKey(t transport.TPM) (*object, error) {
 	return ak, nil
 }
 
+// spare gives back the parent's place, for the endorsement key (a persistent one
+// takes a place too while it is used) and the attestation key beside a key that is
+// loaded: a TPM has three places at the least (TCG PC Client Platform TPM Profile,
+// TPM_PT_HR_TRANSIENT_MIN). The parent is made anew when another key is to be
+// loaded.
+func (c *chip) spare(t transport.TPM) {
+	if c.session == nil || len(c.loaded) != 1 {
+		return
+	}
+	for h, p := range c.parents {
+		if p.transient {
+			flush(t, p.handle)
+			delete(c.parents, h)
+		}
+	}
+}
+
+// evidenceSignatures are those that may be made while evidence is under way:
+// a request's, and one for a connection.
+const evidenceSignatures = 2
+
+// tire lets go of what evidence needs when more signatures are made than go with
+// it: the gateway did not ask for any.
+func (c *chip) tire(t transport.TPM) {
+	if c.since++; c.since > evidenceSignatures {
+		c.dropEK(t)
+		c.dropAK(t)
+	}
+}
+
 func (c *chip) dropAK(t transport.TPM) {
 	if c.ak != nil {
 		c.ak.free(t)
@@ -58,18 +89,28 @@ func (c *chip) dropAK(t transport.TPM) {
 // had.
 func (s *Store) AttestIdentity(ctx context.Context) (ekCerts [][]byte, ekPublic, akPublic []byte, err error) {
 	err = s.do(ctx, func(t transport.TPM) error {
-		e, err := s.chip.findEK(t)
-		if err != nil {
+		s.chip.since = 0
+		if err := s.chip.findEK(t); err != nil {
 			return err
 		}
-		ak, err := s.chip.attestationKey(t)
-		if err != nil {
-			return err
-		}
-		s.chip.ek = e
-		ekCerts, ekPublic, akPublic = e.certificates, e.public.Bytes(), ak.public.Bytes()
+		ekCerts, ekPublic = s.chip.ek.certificates, s.chip.ek.public.Bytes()
 		return nil
 	})
+	// Files take their time, and so does the next key. A TPM may show its certificate
+	// alone, so this is done after an error too.
+	var files sync.WaitGroup
+	files.Go(func() { s.remember(ctx) })
+	if err == nil {
+		err = s.do(ctx, func(t transport.TPM) error {
+			ak, err := s.chip.attestationKey(t)
+			if err != nil {
+				return err
+			}
+			akPublic = ak.public.Bytes()
+			return nil
+		})
+	}
+	files.Wait()
 	if err != nil {
 		return nil, nil, nil, fmt.Errorf("identity of TPM %s: %w", s.chip.path, err)
 	}
@@ -97,8 +138,9 @@ func (s *Store) activate(ctx context.Context, credential, secret []byte) (conten
 	}
 	err = s.do(ctx, func(t transport.TPM) (err error) {
 		c := s.chip
+		c.since = 0
 		if c.ek == nil {
-			if c.ek, err = c.findEK(t); err != nil {
+			if err := c.findEK(t); err != nil {
 				return err
 			}
 		}
@@ -106,20 +148,27 @@ func (s *Store) activate(ctx context.Context, credential, secret []byte) (conten
 		if err != nil {
 			return err
 		}
-		k, err := c.loadEK(t, c.ek)
-		if err != nil {
-			return err
-		}
-		defer k.free(t)
-		p, _, err := c.newParent(t)
-		if err != nil {
-			return err
-		}
 		// The session is bound to Names: a handle that means another key by now is
 		// found out.
-		session, err := c.auth(t, p)
-		if err != nil {
-			return err
+		session := c.session
+		if session == nil {
+			p, _, err := c.newParent(t)
+			if err != nil {
+				return err
+			}
+			if session, err = c.auth(t, p); err != nil {
+				return err
+			}
+		}
+		k := c.ek.loaded
+		if k == nil {
+			if k, err = c.loadEK(t, c.ek); err != nil {
+				return err
+			}
+			c.ek.loaded = k
+		}
+		if c.ak != ak {
+			return tpm2.TPMRCObjectMemory // less than three places
 		}
 		var r *tpm2.ActivateCredentialResponse
 		err = c.room(t, func() error {
@@ -138,6 +187,7 @@ func (s *Store) activate(ctx context.Context, credential, secret []byte) (conten
 			return err
 		}
 		content = r.CertInfo.Buffer
+		c.dropEK(t)
 		return nil
 	})
 	return content, err

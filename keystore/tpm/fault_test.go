@@ -166,7 +166,7 @@ func TestFaults(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			s := scene{tpmtest.New(t), newKeyPath(t)}
-			without(t, create(t, newTestStore(t, Config{Path: s.chip.Socket}), s.path).Close())
+			used(t, newTestStore(t, Config{Path: s.chip.Socket}), s.path)
 			text, err := os.ReadFile(s.path)
 			without(t, err)
 			origin, err := os.ReadFile(s.path + OriginSuffix)

@@ -73,7 +73,7 @@ func (*replay) close() error { return nil }
 func TestHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		to := &silent{exchanger: &replay{answers: [][]byte{
-			[]byte("\x80\x01\x00\x00\x00\x13\x00\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00\x00"), // no persistent handles
+			reply(tpm2.TPMRCHandle), // no persistent storage root key
 		}}}
 		s, err := newStore(Config{Path: "tpm", Curve: keystore.P256}, func(string) (exchanger, error) { return to, nil })
 		without(t, err)

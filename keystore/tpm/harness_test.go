@@ -9,6 +9,7 @@ import (
 	"encoding/binary"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -35,7 +36,9 @@ func (r recording) exchange(ctx context.Context, command []byte) ([]byte, error)
 	response, err := r.exchanger.exchange(ctx, command)
 	r.by.mu.Lock()
 	defer r.by.mu.Unlock()
-	r.by.sent = append(r.by.sent, tpm2.TPMCC(binary.BigEndian.Uint32(command[6:])))
+	if len(response) < headerSize || tpm2.TPMRC(binary.BigEndian.Uint32(response[6:])) != tpm2.TPMRCRetry { // put aside: it will come again
+		r.by.sent = append(r.by.sent, tpm2.TPMCC(binary.BigEndian.Uint32(command[6:])))
+	}
 	r.by.took += time.Since(begin)
 	return response, err
 }
@@ -52,6 +55,14 @@ func (r *recorder) take() []tpm2.TPMCC {
 	sent := r.sent
 	r.sent = nil
 	return sent
+}
+
+// want fails the test when other commands were sent since it was last asked.
+func (r *recorder) want(t testing.TB, what string, cc ...tpm2.TPMCC) {
+	t.Helper()
+	if got := r.take(); !slices.Equal(got, cc) {
+		t.Errorf("%s: %v, want %v", what, got, cc)
+	}
 }
 
 func newTestStore(t testing.TB, cfg Config) *Store {

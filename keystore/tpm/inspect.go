@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-tpm/tpm2/transport"
 
 	"github.com/mecha-org/mecha-agent/keystore"
+	"github.com/mecha-org/mecha-agent/keystore/internal/keyfile"
 )
 
 // Info is what a TPM says of itself. None of it is proven.
@@ -142,11 +143,11 @@ func meaning(err error) error {
 	var code tpm2.TPMRC
 	switch {
 	case errors.Is(err, tpm2.TPMRCInitialize):
-		return &hinted{err, "nobody started the TPM: the board's firmware does so, swtpm with --flags startup-clear"}
+		return keyfile.WithHint(err, "nobody started the TPM: the board's firmware does so, swtpm with --flags startup-clear")
 	case errors.Is(err, tpm2.TPMRCFailure):
-		return &hinted{err, "the TPM failed its self-test: cut the power of the board; when it stays like that, it is broken"}
+		return keyfile.WithHint(err, "the TPM failed its self-test: cut the power of the board; when it stays like that, it is broken")
 	case errors.Is(err, tpm2.TPMRCLockout):
-		return &hinted{fmt.Errorf("%w: %w", ErrLockout, err), hintLockout}
+		return keyfile.WithHint(fmt.Errorf("%w: %w", ErrLockout, err), hintLockout)
 	case errors.As(err, &code):
 		return err
 	}

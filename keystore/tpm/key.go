@@ -24,6 +24,7 @@ type key struct {
 	pub    *ecdsa.PublicKey
 	info   keystore.Info
 	closed atomic.Bool
+	signed atomic.Uint64 // how often
 }
 
 func (s *Store) key(r *resident, path string) (*key, error) {
@@ -44,7 +45,9 @@ var errKeyClosed = errors.New("the key is closed")
 
 // Sign signs a SHA-256, SHA-384 or SHA-512 digest (ASN.1 DER, SEC 1 section C.8),
 // whichever of them the TPM has. The TPM brings its own randomness. On a key that
-// is loaded it is one command, TPM2_Sign. It returns within CommandTimeout.
+// is loaded it is one command, TPM2_Sign; with the second signature of a new key it
+// is found out which TPM made it, if that is not known. It returns within
+// CommandTimeout.
 func (k *key) Sign(_ io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
 	signature, err := k.sign(digest, opts)
 	if err != nil {
@@ -71,6 +74,7 @@ func (k *key) sign(digest []byte, opts crypto.SignerOpts) ([]byte, error) {
 		if k.closed.Load() {
 			return errKeyClosed
 		}
+		k.store.chip.tire(t)
 		session, err := k.store.chip.load(t, k.r)
 		if err != nil {
 			return err
@@ -86,6 +90,9 @@ func (k *key) sign(digest []byte, opts crypto.SignerOpts) ([]byte, error) {
 	})
 	if err != nil {
 		return nil, err
+	}
+	if k.signed.Add(1) == 2 {
+		k.store.remember(ctx)
 	}
 	pair, err := r.Signature.Signature.ECDSA()
 	if err != nil {

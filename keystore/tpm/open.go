@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/google/go-tpm/tpm2/transport"
+
+	"github.com/mecha-org/mecha-agent/keystore/internal/keyfile"
 )
 
 // Paths are the device nodes of TPMs, the best one first: tpmrm0 goes through
@@ -72,5 +74,5 @@ func dial(path string) (exchanger, error) {
 		}
 		return d, nil
 	}
-	return nil, &hinted{ErrNotTPM, "give the path of a TPM device, such as /dev/tpmrm0"}
+	return nil, keyfile.WithHint(ErrNotTPM, "give the path of a TPM device, such as /dev/tpmrm0")
 }

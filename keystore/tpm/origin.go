@@ -23,8 +23,8 @@ const maxOrigin = 4 << 10
 type origin struct {
 	Key    name   `json:"key"`
 	SRK    name   `json:"srk"`
-	EK     name   `json:"ek,omitempty"`
-	EKFrom string `json:"ek_from,omitempty"` // see chip.endorsement
+	EK     name   `json:"ek,omitempty"`      // or the hash of its certificate; none: not known yet
+	EKFrom string `json:"ek_from,omitempty"` // see chip.identify
 }
 
 // name is a Name, in hexadecimal in files.
@@ -39,32 +39,17 @@ func (n *name) UnmarshalText(text []byte) (err error) {
 	return err
 }
 
-// put writes the origin of the key at path, in place of one that a key which is
-// gone left behind. The key's own file syncs the folder.
-func (o *origin) put(path string) error {
+func (o *origin) encode() ([]byte, error) {
 	text, err := json.Marshal(o)
 	if err != nil {
-		return err
+		return nil, fmt.Errorf("marshalling: %w", err)
 	}
-	dir, err := keyfile.Open(path + OriginSuffix)
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	if err := dir.Remove(); err != nil && !errors.Is(err, keystore.ErrNotExist) {
-		return err
-	}
-	return dir.Put(append(text, '\n'))
+	return append(text, '\n'), nil
 }
 
 // readOrigin returns keystore.ErrNotExist when nothing is known.
 func readOrigin(path string) (*origin, error) {
-	dir, err := keyfile.Open(path + OriginSuffix)
-	if err != nil {
-		return nil, err
-	}
-	defer dir.Close()
-	text, err := dir.Read(maxOrigin)
+	text, err := keyfile.Read(path+OriginSuffix, maxOrigin)
 	if err != nil {
 		return nil, err
 	}
@@ -75,14 +60,9 @@ func readOrigin(path string) (*origin, error) {
 	return &o, nil
 }
 
-// removeOrigin removes what install wrote; none is as good.
+// removeOrigin removes what says where the key at path comes from; none is as good.
 func removeOrigin(path string) error {
-	dir, err := keyfile.Open(path + OriginSuffix)
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	if err := dir.Remove(); err != nil && !errors.Is(err, keystore.ErrNotExist) {
+	if err := keyfile.Remove(path + OriginSuffix); err != nil && !errors.Is(err, keystore.ErrNotExist) {
 		return err
 	}
 	return nil

@@ -6,20 +6,56 @@ import (
 
 	"github.com/google/go-tpm/tpm2"
 	"github.com/google/go-tpm/tpm2/transport"
+
+	"github.com/mecha-org/mecha-agent/keystore/internal/keyfile"
 )
 
 // newParent is the parent of a new key, and the handle to be written down for it:
 // the persistent storage root key where there is a fit one, which needs no
 // password of the owner, else the owner hierarchy.
 func (c *chip) newParent(t transport.TPM) (*parent, tpm2.TPMHandle, error) {
-	if c.has(srkHandle) {
-		p, err := c.parent(t, srkHandle)
-		if err == nil && !p.transient && isSRK(&p.public) {
-			return p, srkHandle, nil
-		}
+	p, err := c.root(t)
+	if err != nil || p != nil {
+		return p, srkHandle, err
 	}
-	p, err := c.parent(t, tpm2.TPMRHOwner)
+	p, err = c.parent(t, tpm2.TPMRHOwner)
 	return p, tpm2.TPMRHOwner, err
+}
+
+// root returns the persistent storage root key, nil when the TPM has none that is
+// fit. It is asked for once in the life of a connection.
+func (c *chip) root(t transport.TPM) (*parent, error) {
+	if c.rootless {
+		return nil, nil
+	}
+	p, err := c.persistent(t, srkHandle)
+	if err != nil {
+		return nil, err
+	}
+	if p == nil || !isSRK(&p.public) {
+		c.rootless = true
+		return nil, nil
+	}
+	return p, nil
+}
+
+// persistent returns a persistent key to be a parent, nil when there is none.
+func (c *chip) persistent(t transport.TPM, h tpm2.TPMHandle) (*parent, error) {
+	if p := c.parents[h]; p != nil && !p.transient {
+		return p, nil
+	}
+	r, err := c.readPublic(t, h)
+	if errors.Is(err, tpm2.TPMRCHandle) {
+		return nil, nil
+	}
+	var public *tpm2.TPMTPublic
+	if err == nil {
+		public, err = r.OutPublic.Contents()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the persistent key 0x%08x: %w", uint32(h), err)
+	}
+	return c.keep(h, &parent{handle: h, name: r.Name, public: *public}), nil
 }
 
 // parent returns a parent by its handle in key files. A persistent one that is
@@ -29,18 +65,11 @@ func (c *chip) parent(t transport.TPM, h tpm2.TPMHandle) (*parent, error) {
 		return p, nil
 	}
 	if h != tpm2.TPMRHOwner {
-		r, err := c.readPublic(t, h)
-		switch {
-		case errors.Is(err, tpm2.TPMRCHandle):
-			return c.parent(t, tpm2.TPMRHOwner)
-		case err != nil:
-			return nil, fmt.Errorf("reading parent 0x%08x: %w", uint32(h), err)
+		p, err := c.persistent(t, h)
+		if err != nil || p != nil {
+			return p, err
 		}
-		public, err := r.OutPublic.Contents()
-		if err != nil {
-			return nil, fmt.Errorf("reading parent 0x%08x: %w", uint32(h), err)
-		}
-		return c.keep(h, &parent{handle: h, name: r.Name, public: *public}), nil
+		return c.parent(t, tpm2.TPMRHOwner)
 	}
 	var r *tpm2.CreatePrimaryResponse
 	err := c.room(t, func() (err error) {
@@ -49,10 +78,10 @@ func (c *chip) parent(t transport.TPM, h tpm2.TPMHandle) (*parent, error) {
 	})
 	switch {
 	case errors.Is(err, tpm2.TPMRCBadAuth), errors.Is(err, tpm2.TPMRCAuthFail):
-		return nil, &hinted{fmt.Errorf("%w: %w", ErrOwnerAuth, err), hintOwnerAuth}
+		return nil, keyfile.WithHint(fmt.Errorf("%w: %w", ErrOwnerAuth, err), hintOwnerAuth)
 	case errors.Is(err, tpm2.TPMRCHierarchy):
-		return nil, &hinted{fmt.Errorf("making the storage root key: %w", err),
-			"the owner hierarchy is switched off until the next start: look for it in the firmware's settings"}
+		return nil, keyfile.WithHint(fmt.Errorf("making the storage root key: %w", err),
+			"the owner hierarchy is switched off until the next start: look for it in the firmware's settings")
 	case err != nil:
 		return nil, fmt.Errorf("making the storage root key: %w", err)
 	}
@@ -107,7 +136,7 @@ func (c *chip) create(t transport.TPM, p *parent, session tpm2.Session, template
 
 func unmakeable(err error) error {
 	if errors.Is(err, tpm2.TPMRCCurve) || errors.Is(err, tpm2.TPMRCValue) {
-		return &hinted{fmt.Errorf("making the key: %w", err), "this TPM may not have the curve: set keystore.curve to P-256"}
+		return keyfile.WithHint(fmt.Errorf("making the key: %w", err), "this TPM may not have the curve: set keystore.curve to P-256")
 	}
 	return fmt.Errorf("making the key: %w", err)
 }

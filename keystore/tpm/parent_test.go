@@ -84,7 +84,7 @@ func TestPersistentParentLost(t *testing.T) {
 	socket := tpmtest.Start(t)
 	persist(t, socket, tpm2.ECCSRKTemplate)
 	path := newKeyPath(t)
-	without(t, create(t, newTestStore(t, Config{Path: socket}), path).Close())
+	used(t, newTestStore(t, Config{Path: socket}), path)
 	c := raw(t, socket)
 	r, err := tpm2.ReadPublic{ObjectHandle: tpm2.TPMHandle(srkHandle)}.Execute(c)
 	without(t, err)

@@ -34,12 +34,7 @@ func ReadInfo(path string) (crypto.PublicKey, keystore.Info, error) {
 // read reads the files of the key at path. What does not keep the key from working
 // goes to log.
 func read(path string, log *slog.Logger) (*resident, error) {
-	dir, err := keyfile.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer dir.Close()
-	text, err := dir.Read(maxKeyFile)
+	text, err := keyfile.Read(path, maxKeyFile)
 	if err != nil {
 		return nil, err
 	}

@@ -4,7 +4,6 @@ import (
 	"crypto/ecdsa"
 	"errors"
 	"os"
-	"slices"
 	"testing"
 
 	"github.com/google/go-tpm/tpm2"
@@ -85,16 +84,12 @@ func TestStoreInspect(t *testing.T) {
 	sent.take()
 	info, err := s.Inspect(t.Context())
 	without(t, err)
-	if got := sent.take(); !slices.Equal(got, []tpm2.TPMCC{tpm2.TPMCCGetCapability, tpm2.TPMCCGetCapability}) {
-		t.Errorf("sent %v", got)
-	}
+	sent.want(t, "Inspect", tpm2.TPMCCGetCapability, tpm2.TPMCCGetCapability)
 	if beside, err := Inspect(t.Context(), socket); err != nil || info != beside {
 		t.Errorf("got %+v, beside the Store %+v, %v", info, beside, err)
 	}
 	sign(t, k)
-	if got := sent.take(); !slices.Equal(got, []tpm2.TPMCC{tpm2.TPMCCSign}) {
-		t.Errorf("sent %v", got)
-	}
+	sent.want(t, "Sign", tpm2.TPMCCSign)
 	lockOut(t, socket)
 	if info, err = s.Inspect(t.Context()); err != nil || !info.InLockout || info.LockoutCounter != info.MaxTries {
 		t.Errorf("locked out: %+v, %v", info, err)

@@ -10,8 +10,8 @@ import (
 )
 
 // room calls f, and makes room in the TPM as long as f finds none: of our keys the
-// one goes that was not used for longest, then what others have left behind. It
-// gives up when others take the room again and again.
+// one goes that was not used for longest, then what others have left behind, then
+// what evidence needs. It gives up when others take the room again and again.
 func (c *chip) room(t transport.TPM, f func() error) (err error) {
 	for range 16 {
 		err = f()
@@ -21,9 +21,11 @@ func (c *chip) room(t transport.TPM, f func() error) (err error) {
 		switch {
 		case objects && len(c.loaded) > 0:
 			c.unload(t, c.loaded[0])
+		case objects && c.strays(t, transientFirst), sessions && c.strays(t, sessionFirst):
+		case objects && c.ek != nil && c.ek.loaded != nil && c.ek.loaded.transient:
+			c.dropEK(t)
 		case objects && c.ak != nil:
 			c.dropAK(t)
-		case objects && c.strays(t, transientFirst), sessions && c.strays(t, sessionFirst):
 		default:
 			return err
 		}
@@ -61,9 +63,6 @@ func (c *chip) strays(t transport.TPM, first uint32) bool {
 	return flushed
 }
 
-// has says whether a persistent handle was there at the start.
-func (c *chip) has(h tpm2.TPMHandle) bool { return slices.Contains(c.persistent, h) }
-
 func (c *chip) ours(h tpm2.TPMHandle) bool {
 	for _, p := range c.parents {
 		if p.handle == h {
@@ -71,7 +70,8 @@ func (c *chip) ours(h tpm2.TPMHandle) bool {
 		}
 	}
 	return slices.ContainsFunc(c.loaded, func(r *resident) bool { return r.handle == h }) ||
-		c.session != nil && c.session.Handle() == h || c.ak != nil && c.ak.handle == h
+		c.session != nil && c.session.Handle() == h || c.ak != nil && c.ak.handle == h ||
+		c.ek != nil && c.ek.loaded != nil && c.ek.loaded.handle == h
 }
 
 // handles are those of one kind that the TPM has, up to 64.

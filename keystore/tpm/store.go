@@ -34,6 +34,9 @@ type Store struct {
 	turn  chan struct{} // holds an element while nobody uses the chip
 	chip  *chip
 	close func() error
+
+	files   sync.Mutex  // held while files of keys are written
+	unknown []*resident // see remember
 }
 
 // New connects to a TPM and asks it one thing, so that one which does not work is
@@ -76,8 +79,8 @@ func connect(cfg Config, path string, dial func(string) (exchanger, error)) (*St
 	s.turn <- struct{}{}
 	bound, cancel := context.WithTimeout(ctx, CommandTimeout)
 	defer cancel()
-	err := s.do(bound, func(t transport.TPM) (err error) {
-		s.chip.persistent, err = handles(t, persistentFirst)
+	err := s.do(bound, func(t transport.TPM) error {
+		_, err := s.chip.root(t) // which Create wants to know; a TPM that failed does not answer it
 		return err
 	})
 	if err != nil {
@@ -148,6 +151,7 @@ func (s *Store) open(ctx context.Context, path string) (*key, error) {
 	if err != nil {
 		return nil, err
 	}
+	r.path = path
 	err = s.do(ctx, func(t transport.TPM) error {
 		_, err := s.chip.load(t, r)
 		return err
@@ -158,6 +162,8 @@ func (s *Store) open(ctx context.Context, path string) (*key, error) {
 	case err != nil:
 		return nil, fmt.Errorf("%s in TPM %s: %w", path, s.chip.path, err)
 	}
+	s.note(r)
+	s.remember(ctx)
 	return s.key(r, path)
 }
 
@@ -180,12 +186,7 @@ func remove(ctx context.Context, path string) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	dir, err := keyfile.Open(path)
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	err = dir.Remove()
+	err := keyfile.Remove(path)
 	if err != nil && !errors.Is(err, keystore.ErrNotExist) {
 		return err
 	}

@@ -18,55 +18,139 @@ import (
 	"github.com/mecha-org/mecha-agent/keystore/tpm/tpmtest"
 )
 
+// shipped is a TPM as its maker ships it, owned is one that was given a storage root
+// key too.
+func shipped(t testing.TB) *tpmtest.TPM {
+	chip, _ := tpmtest.Prepared(t)
+	return chip
+}
+
+func owned(t testing.TB) *tpmtest.TPM {
+	chip := shipped(t)
+	persist(t, chip.Socket, srkTemplate())
+	return chip
+}
+
 // The number of commands is what a user waits for.
 func TestCommands(t *testing.T) {
+	made := []tpm2.TPMCC{
+		tpm2.TPMCCCreatePrimary, // the storage root key
+		tpm2.TPMCCStartAuthSession, tpm2.TPMCCCreateLoaded,
+	}
+	certificate := []tpm2.TPMCC{tpm2.TPMCCGetCapability, tpm2.TPMCCNVReadPublic, tpm2.TPMCCNVRead, tpm2.TPMCCNVRead}
 	for _, c := range []struct {
-		name   string
-		start  func(t *testing.T) *tpmtest.TPM
-		create []tpm2.TPMCC
+		name     string
+		start    func(t testing.TB) *tpmtest.TPM
+		create   []tpm2.TPMCC
+		remember []tpm2.TPMCC // which TPM it is
+		close    int          // what Close flushes
 	}{
-		{"a new TPM", func(t *testing.T) *tpmtest.TPM { return tpmtest.New(t) }, []tpm2.TPMCC{
-			tpm2.TPMCCCreatePrimary,                         // the storage root key
-			tpm2.TPMCCCreatePrimary, tpm2.TPMCCFlushContext, // the endorsement key, for its Name
-			tpm2.TPMCCStartAuthSession, tpm2.TPMCCCreateLoaded,
-		}},
-		{"with endorsement keys", func(t *testing.T) *tpmtest.TPM { s, _ := tpmtest.Prepared(t); return s }, []tpm2.TPMCC{
-			tpm2.TPMCCCreatePrimary, tpm2.TPMCCReadPublic, tpm2.TPMCCStartAuthSession, tpm2.TPMCCCreateLoaded,
-		}},
-		{"with a storage root key too", func(t *testing.T) *tpmtest.TPM {
-			s, _ := tpmtest.Prepared(t)
-			persist(t, s.Socket, srkTemplate())
-			return s
-		}, []tpm2.TPMCC{
-			tpm2.TPMCCReadPublic, tpm2.TPMCCReadPublic, tpm2.TPMCCStartAuthSession, tpm2.TPMCCCreateLoaded,
-		}},
+		{"a new TPM", func(t testing.TB) *tpmtest.TPM { return tpmtest.New(t) }, made, []tpm2.TPMCC{
+			tpm2.TPMCCGetCapability, tpm2.TPMCCCreatePrimary, tpm2.TPMCCFlushContext, // there is no certificate: the endorsement key's Name
+		}, 2},
+		{"with endorsement keys", shipped, made, certificate, 2},
+		{"with a storage root key too", owned, made[1:], certificate, 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s, sent := newRecorded(t, Config{Path: c.start(t).Socket})
-			want := func(what string, cc ...tpm2.TPMCC) {
-				t.Helper()
-				if got := sent.take(); !slices.Equal(got, cc) {
-					t.Errorf("%s: %v, want %v", what, got, cc)
-				}
-			}
-			want("New", tpm2.TPMCCGetCapability)
+			sent.want(t, "New", tpm2.TPMCCReadPublic)
 			path := newKeyPath(t)
 			k := create(t, s, path)
-			want("Create", c.create...)
-			for range 3 {
+			sent.want(t, "Create", c.create...)
+			sign(t, k)
+			sent.want(t, "Sign", tpm2.TPMCCSign)
+			sign(t, k)
+			sent.want(t, "Sign", append([]tpm2.TPMCC{tpm2.TPMCCSign}, c.remember...)...)
+			for range 2 {
 				sign(t, k)
-				want("Sign", tpm2.TPMCCSign)
+				sent.want(t, "Sign", tpm2.TPMCCSign)
 			}
 			without(t, k.Close())
-			want("Close", tpm2.TPMCCFlushContext)
+			sent.want(t, "Close", tpm2.TPMCCFlushContext)
 			again, err := s.Open(t.Context(), path)
 			without(t, err)
-			want("Open", tpm2.TPMCCLoad)
+			sent.want(t, "Open", tpm2.TPMCCLoad)
 			sign(t, again)
-			want("Sign", tpm2.TPMCCSign)
+			sent.want(t, "Sign", tpm2.TPMCCSign)
 			without(t, again.Close())
+			sent.want(t, "Close", tpm2.TPMCCFlushContext)
+			without(t, s.Close())
+			sent.want(t, "Close of the Store", slices.Repeat([]tpm2.TPMCC{tpm2.TPMCCFlushContext}, c.close)...)
 		})
 	}
+}
+
+// With evidence no key is made twice, and nothing is asked twice.
+func TestEvidenceCommands(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		start    func(t testing.TB) *tpmtest.TPM
+		identity []tpm2.TPMCC
+		activate []tpm2.TPMCC
+		close    int
+	}{
+		{"a new TPM", func(t testing.TB) *tpmtest.TPM { return tpmtest.New(t) }, []tpm2.TPMCC{
+			tpm2.TPMCCGetCapability,                         // certificates: there is none
+			tpm2.TPMCCFlushContext, tpm2.TPMCCCreatePrimary, // the parent makes room for the endorsement key
+			tpm2.TPMCCCreatePrimary, // the attestation key
+		}, []tpm2.TPMCC{
+			tpm2.TPMCCStartAuthSession, tpm2.TPMCCPolicySecret, tpm2.TPMCCActivateCredential, tpm2.TPMCCFlushContext,
+		}, 2},
+		{"with endorsement keys", shipped, []tpm2.TPMCC{
+			tpm2.TPMCCGetCapability, tpm2.TPMCCNVReadPublic, tpm2.TPMCCNVRead, tpm2.TPMCCNVRead,
+			tpm2.TPMCCFlushContext, tpm2.TPMCCReadPublic, tpm2.TPMCCCreatePrimary,
+		}, []tpm2.TPMCC{tpm2.TPMCCActivateCredential}, 2},
+		{"with a storage root key too", owned, []tpm2.TPMCC{
+			tpm2.TPMCCGetCapability, tpm2.TPMCCNVReadPublic, tpm2.TPMCCNVRead, tpm2.TPMCCNVRead,
+			tpm2.TPMCCReadPublic, tpm2.TPMCCCreatePrimary,
+		}, []tpm2.TPMCC{tpm2.TPMCCActivateCredential}, 2},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s, sent := newRecorded(t, Config{Path: c.start(t).Socket})
+			k := create(t, s, newKeyPath(t))
+			sign(t, k)
+			sent.take()
+			_, ek, ak, err := s.AttestIdentity(t.Context())
+			without(t, err)
+			sent.want(t, "AttestIdentity", c.identity...)
+			_, _, _, err = s.AttestIdentity(t.Context())
+			without(t, err)
+			sent.want(t, "again")
+			sign(t, k)
+			sent.want(t, "Sign", tpm2.TPMCCSign)
+			credential, secret := seal(t, ek, ak, []byte("content"))
+			_, err = s.Activate(t.Context(), credential, secret)
+			without(t, err)
+			sent.want(t, "Activate", c.activate...)
+			_, _, _, err = s.Certify(t.Context(), k, nil)
+			without(t, err)
+			sent.want(t, "Certify", tpm2.TPMCCCertify, tpm2.TPMCCFlushContext)
+			sign(t, k)
+			sent.want(t, "Sign", tpm2.TPMCCSign)
+			without(t, s.Close())
+			sent.want(t, "Close", slices.Repeat([]tpm2.TPMCC{tpm2.TPMCCFlushContext}, c.close)...)
+		})
+	}
+}
+
+// What evidence would need is let go of when the gateway does not ask for any.
+func TestEvidenceUnasked(t *testing.T) {
+	socket := tpmtest.Start(t)
+	s, sent := newRecorded(t, Config{Path: socket})
+	k := create(t, s, newKeyPath(t))
+	sign(t, k)
+	_, _, _, err := s.AttestIdentity(t.Context())
+	without(t, err)
+	for range evidenceSignatures {
+		sign(t, k)
+	}
+	sent.take()
+	sign(t, k)
+	sent.want(t, "Sign", tpm2.TPMCCFlushContext, tpm2.TPMCCFlushContext, tpm2.TPMCCSign)
+	if left, err := handles(raw(t, socket), transientFirst); err != nil || len(left) != 1 {
+		t.Errorf("loaded %x, %v, want the key alone", left, err)
+	}
+	prove(t, s) // and evidence can be had all the same
 }
 
 // After Close nothing of ours is in the TPM.

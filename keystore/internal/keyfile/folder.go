@@ -4,7 +4,6 @@
 package keyfile
 
 import (
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -46,6 +45,47 @@ func Open(path string) (*Folder, error) {
 		return nil, err
 	}
 	return &Folder{f: f, path: path, base: base, exposed: exposed}, nil
+}
+
+// OpenNew is Open for a key that is to be made: it makes the folders that are
+// missing (MakeFolders), and returns keystore.ErrExposed as RefuseWritable does and
+// keystore.ErrExists when anything at all stands at path.
+func OpenNew(path string) (*Folder, error) {
+	if err := MakeFolders(filepath.Dir(path)); err != nil {
+		return nil, err
+	}
+	d, err := Open(path)
+	if err != nil {
+		return nil, err
+	}
+	err = d.RefuseWritable()
+	if err == nil && d.Exists() {
+		err = fmt.Errorf("%w: %s", keystore.ErrExists, path)
+	}
+	if err != nil {
+		return nil, errors.Join(err, d.Close())
+	}
+	return d, nil
+}
+
+// Read is Folder.Read of the file at path.
+func Read(path string, max int) ([]byte, error) {
+	d, err := Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer d.Close()
+	return d.Read(max)
+}
+
+// Remove is Folder.Remove of the file at path.
+func Remove(path string) error {
+	d, err := Open(path)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return d.Remove()
 }
 
 // Close frees the descriptor.
@@ -130,66 +170,6 @@ func (d *Folder) Read(max int) ([]byte, error) {
 		return nil, WithHint(fmt.Errorf("%w: %s is longer than %d bytes", keystore.ErrDamaged, d.path, max), hintDamaged(d.path))
 	}
 	return text, nil
-}
-
-// Install writes text to a temporary file, syncs it, gives it its name without
-// replacing anything, and syncs the folder. After an error nothing is left. It
-// returns keystore.ErrExists when the name is taken.
-func (d *Folder) Install(text []byte) error {
-	if err := d.Put(text); err != nil {
-		return err
-	}
-	if err := d.sync(); err != nil {
-		unix.Unlinkat(d.fd(), d.base, 0)
-		return err
-	}
-	return nil
-}
-
-// Put is Install without the last step, for a file that is followed by another
-// one in the same folder: that one's Install syncs both names.
-func (d *Folder) Put(text []byte) (err error) {
-	temp := "." + d.base + "." + rand.Text() + ".tmp"
-	fd, err := unix.Openat(d.fd(), temp, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, modeFile)
-	if err != nil {
-		return fmt.Errorf("creating a file in %s: %w", d.f.Name(), err)
-	}
-	f := os.NewFile(uintptr(fd), temp)
-	defer f.Close()
-	defer func() {
-		if err != nil {
-			unix.Unlinkat(d.fd(), temp, 0)
-		}
-	}()
-	if err := f.Chmod(modeFile); err != nil { // whatever the umask took away
-		return fmt.Errorf("setting the mode of the file: %w", err)
-	}
-	if _, err := f.Write(text); err != nil {
-		return fmt.Errorf("writing: %w", err)
-	}
-	if err := f.Sync(); err != nil {
-		return fmt.Errorf("syncing: %w", err)
-	}
-	return d.name(temp)
-}
-
-// name renames temp to the key's name unless that is taken.
-func (d *Folder) name(temp string) error {
-	err := unix.Renameat2(d.fd(), temp, d.fd(), d.base, unix.RENAME_NOREPLACE)
-	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) {
-		// The file system (NFS, older overlays) or kernel has no such flag; a hard
-		// link never replaces either.
-		if err = unix.Linkat(d.fd(), temp, d.fd(), d.base, 0); err == nil {
-			return unix.Unlinkat(d.fd(), temp, 0)
-		}
-	}
-	switch {
-	case errors.Is(err, unix.EEXIST):
-		return fmt.Errorf("%w: %s", keystore.ErrExists, d.path)
-	case err != nil:
-		return fmt.Errorf("naming the file: %w", err)
-	}
-	return nil
 }
 
 // overwrite fills the file with zeros, as far as it can.

@@ -2,6 +2,7 @@ package keyfile
 
 import (
 	"errors"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -170,5 +171,109 @@ func TestLinks(t *testing.T) {
 	}
 	if _, err := read(filepath.Join(link, "key.pem")); !errors.Is(err, keystore.ErrExposed) {
 		t.Errorf("a link of another user: %v, want ErrExposed", err)
+	}
+}
+
+// content is what lies in a folder, by name.
+func content(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	all, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := make(map[string]string)
+	for _, e := range all {
+		text, err := os.ReadFile(filepath.Join(dir, e.Name()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if st, err := e.Info(); err != nil || st.Mode() != modeFile {
+			t.Errorf("%s: mode %v, %v", e.Name(), st.Mode(), err)
+		}
+		found[e.Name()] = string(text)
+	}
+	return found
+}
+
+func TestInstallBeside(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "keys")
+	path := filepath.Join(dir, "key.pem")
+	d, err := OpenNew(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	if err := os.WriteFile(path+".tpm", []byte("of a key that is gone"), modeFile); err != nil {
+		t.Fatal(err)
+	}
+	beside := Beside{".tpm", []byte("where from")}
+	if err := d.Install([]byte("key"), beside); err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]string{"key.pem": "key", "key.pem.tpm": "where from"}
+	if got := content(t, dir); !maps.Equal(got, want) {
+		t.Errorf("got %q", got)
+	}
+	// What cannot be put beside keeps the key from its name, and nothing is left.
+	d, err = OpenNew(filepath.Join(dir, "other.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	taken := filepath.Join(dir, "other.pem.d")
+	if err := os.Mkdir(taken, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for name, second := range map[string]string{"no name of a file": "/x", "a folder is there": ".d"} {
+		if err := d.Install([]byte("key"), beside, Beside{second, nil}); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+		if left, _ := os.ReadDir(dir); len(left) != len(want)+1 {
+			t.Errorf("%s: left %v", name, left)
+		}
+	}
+	if err := os.Remove(taken); err != nil {
+		t.Fatal(err)
+	}
+	if got := content(t, dir); !maps.Equal(got, want) {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestReplace(t *testing.T) {
+	path := made(t)
+	d, err := Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	if err := d.Replace([]byte("another text")); err != nil {
+		t.Fatal(err)
+	}
+	if got := content(t, filepath.Dir(path)); !maps.Equal(got, map[string]string{"key.pem": "another text"}) {
+		t.Errorf("got %q", got)
+	}
+	if err := errors.Join(os.Remove(path), os.Mkdir(path, 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Replace([]byte("text")); err == nil {
+		t.Error("a folder was replaced")
+	}
+	if left, _ := os.ReadDir(filepath.Dir(path)); len(left) != 1 {
+		t.Errorf("left %v", left)
+	}
+}
+
+func TestOpenNew(t *testing.T) {
+	path := made(t)
+	if _, err := OpenNew(path); !errors.Is(err, keystore.ErrExists) {
+		t.Errorf("a file is there: %v", err)
+	}
+	dir := filepath.Dir(path)
+	if err := os.Chmod(dir, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := OpenNew(filepath.Join(dir, "new")); !errors.Is(err, keystore.ErrExposed) || gateway.HintOf(err) == "" {
+		t.Errorf("others can write: %v, hint %q", err, gateway.HintOf(err))
 	}
 }
