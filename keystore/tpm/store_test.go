@@ -270,4 +270,6 @@ func TestManaged(t *testing.T) {
 	one("opened")
 	sign(t, k)
 	without(t, k.Close())
+	prove(t, s)
+	one("proved")
 }
