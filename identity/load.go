@@ -21,7 +21,8 @@ const provisionAnew = "provision the machine anew; until that has succeeded noth
 // The error wraps ErrNone when there is no identity, also when files of another
 // program stand at the configured paths that make none (the text says why); it
 // wraps ErrDamaged, with a hint, when there should be one. Errors of the keystore
-// that mean "cannot be asked now" or "exposed" are returned as they are.
+// that mean "cannot be asked now", "exposed" or "lost" (the TPM was cleared or
+// exchanged, the files are sound) are returned as they are, with its hint.
 func (s *Store) Load(ctx context.Context) (Identity, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -124,11 +125,9 @@ func (s *Store) read(ctx context.Context, f found) (Identity, keystore.Key, erro
 	}
 	key, err := s.keys.Open(ctx, f.paths[keyName])
 	switch {
-	case errors.Is(err, keystore.ErrLost): // it knows more of it than we do
-		return Identity{}, nil, &hinted{err: fmt.Errorf("%w: %w", ErrDamaged, err), hint: gateway.HintOf(err)}
-	case errors.Is(err, keystore.ErrNotExist), useless(err):
+	case errors.Is(err, keystore.ErrNotExist), useless(err) && !errors.Is(err, keystore.ErrLost):
 		return Identity{}, nil, damaged(err)
-	case err != nil:
+	case err != nil: // nothing is wrong with the files; the keystore knows what is, and what to do
 		return Identity{}, nil, fmt.Errorf("key of the identity: %w", err)
 	}
 	id, err := c.check(c.leaf.Subject.CommonName, key.Public(), c.issued())

@@ -93,7 +93,7 @@ func open(ctx context.Context, p Paths, keys keystore.Store, d fileSystem, now f
 	}
 	if err := s.settle(ctx); err != nil {
 		if ctx.Err() != nil {
-			return nil, errors.Join(err, s.Close())
+			return nil, errors.Join(ctx.Err(), s.Close())
 		}
 		s.unsettled = true
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/mecha-org/mecha-agent/gateway"
@@ -160,7 +161,8 @@ func TestTPMKeyLost(t *testing.T) {
 	s = b2.open(t, nil)
 	defer s.Close()
 	_, err = s.Load(t.Context())
-	if !errors.Is(err, ErrDamaged) || !errors.Is(err, tpm.ErrReplaced) || !errors.Is(err, keystore.ErrLost) {
+	if errors.Is(err, ErrDamaged) || !errors.Is(err, tpm.ErrReplaced) || !errors.Is(err, keystore.ErrLost) ||
+		!strings.HasPrefix(err.Error(), "key of the identity: ") {
 		t.Errorf("loading: %v", err)
 	}
 	if got := gateway.HintOf(err); got != "put the TPM of this machine back, or provision the machine anew" {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -36,7 +37,12 @@ func (a *app) runCommand() *cobra.Command {
 			if len(report.Ignored) > 0 {
 				log.Info("settings of other services are left to them", "file", report.File, "ignored", strings.Join(report.Ignored, ", "))
 			}
-			return a.daemon(c.Context(), cfg, log)
+			err = a.daemon(c.Context(), cfg, log)
+			if c.Context().Err() != nil && errors.Is(err, context.Canceled) {
+				log.Info("stopped", "while", err)
+				return nil // as it was told to
+			}
+			return err
 		},
 	}
 }

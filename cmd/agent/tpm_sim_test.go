@@ -194,6 +194,10 @@ func TestTPMTroubles(t *testing.T) {
 			if !strings.Contains(s.Error, c.error) || !strings.Contains(s.Hint, c.hint) {
 				t.Errorf("error %q, hint %q", s.Error, s.Hint)
 			}
+			// Only the file that was cut is damaged; the TPM's troubles are no damage.
+			if damaged := strings.Contains(s.Error, "damaged"); damaged != strings.Contains(c.error, "damaged") {
+				t.Errorf("error %q", s.Error)
+			}
 			if !bytes.Equal(r.keyFile(), key) {
 				t.Error("the key file has changed")
 			}

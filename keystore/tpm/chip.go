@@ -66,6 +66,10 @@ func (b bounded) Send(command []byte) ([]byte, error) { return b.conn.send(b.ctx
 // do calls f with a connection, and a second time when the first showed that the
 // TPM has lost what was loaded.
 func (c *chip) do(ctx context.Context, f func(transport.TPM) error) error {
+	level := slog.LevelDebug // another program on the same TPM, mostly
+	if c.holds() {
+		level = slog.LevelInfo
+	}
 	for again := false; ; again = true {
 		err := c.connect(ctx)
 		if err == nil {
@@ -80,9 +84,14 @@ func (c *chip) do(ctx context.Context, f func(transport.TPM) error) error {
 		if again || !lost(err) || ctx.Err() != nil {
 			return meaning(err)
 		}
-		c.log.Info("the TPM lost what was loaded: loading it anew", "tpm", c.path, "reason", err)
+		c.log.Log(ctx, level, "the TPM lost what was loaded: loading it anew", "tpm", c.path, "reason", err)
 		c.doubtful = true // a device's resource manager forgets with the connection
 	}
+}
+
+// holds says whether the TPM has something that it could lose.
+func (c *chip) holds() bool {
+	return c.conn != nil && !c.doubtful && (len(c.parents) > 0 || len(c.loaded) > 0 || c.session != nil || c.ak != nil)
 }
 
 // answered says whether the TPM gave an answer that was understood, so that the
@@ -102,12 +111,13 @@ func answered(err error) bool {
 
 // lost says whether an error is one of those that a TPM gives which started anew,
 // or whose resource manager evicted what was loaded: handles and sessions that it
-// does not know, or that are somebody else's by now.
+// does not know, or that are somebody else's by now. That another TPM made a key is
+// none of them, whatever code it was seen by.
 func lost(err error) bool {
 	if errors.Is(err, ErrGone) {
 		return true
 	}
-	if errors.Is(err, ErrOwnerAuth) || errors.Is(err, ErrEndorsementAuth) {
+	if errors.Is(err, keystore.ErrLost) || errors.Is(err, ErrOwnerAuth) || errors.Is(err, ErrEndorsementAuth) {
 		return false
 	}
 	var code tpm2.TPMRC

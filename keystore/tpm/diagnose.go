@@ -48,6 +48,8 @@ func (c *chip) foreign(t transport.TPM, r *resident) error {
 	}
 	ours, err := c.made(t, r.origin)
 	switch {
+	case err != nil && !answered(err):
+		return err // nothing is known of the key
 	case err != nil:
 		return keyfile.WithHint(fmt.Errorf("%w, or %w: %w", ErrCleared, ErrReplaced, err), hintReplaced)
 	case !ours:

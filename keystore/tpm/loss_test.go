@@ -1,13 +1,16 @@
 package tpm
 
 import (
+	"bytes"
 	"context"
 	"crypto"
 	"crypto/sha256"
 	"errors"
 	"io/fs"
+	"log/slog"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -70,6 +73,45 @@ func TestLeftovers(t *testing.T) {
 		without(t, err)
 		sign(t, k) // and neither k nor s is closed
 		s.end()
+	}
+}
+
+// The log tells of a TPM that lost what was loaded, once; not of one in which
+// nothing was, however often it is tried.
+func TestLossIsLogged(t *testing.T) {
+	for name, c := range map[string]struct {
+		fault func(t *testing.T, chip *tpmtest.TPM)
+		fresh bool // by a store that has loaded nothing
+		want  int
+	}{
+		"started anew":        {func(_ *testing.T, chip *tpmtest.TPM) { chip.Kill(); chip.On() }, false, 1},
+		"another TPM":         {func(_ *testing.T, chip *tpmtest.TPM) { chip.Swap() }, true, 0},
+		"cleared, no EK left": {func(t *testing.T, chip *tpmtest.TPM) { clearTPM(t, chip.Socket) }, true, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			chip, _ := tpmtest.Prepared(t)
+			path := newKeyPath(t)
+			earlier(t, chip, path, ekHandleRSA) // which other TPMs have not, nor cleared ones
+			var log bytes.Buffer
+			cfg := Config{Path: chip.Socket, Log: slog.New(slog.NewTextHandler(&log, nil))}
+			s := newTestStore(t, cfg)
+			k, err := s.Open(t.Context(), path)
+			without(t, err)
+			c.fault(t, chip)
+			if c.fresh {
+				without(t, k.Close())
+				s = newTestStore(t, cfg)
+			}
+			for range 3 {
+				if k, err := s.Open(t.Context(), path); (err == nil) == c.fresh {
+					t.Errorf("opening: %v, %v", k, err)
+				}
+			}
+			if got := strings.Count(log.String(), "lost what was loaded"); got != c.want {
+				t.Errorf("said %d times, want %d:\n%s", got, c.want, log.String())
+			}
+		})
 	}
 }
 
