@@ -50,11 +50,11 @@ be made, and the exit code is 7.
 With --public it prints the public key alone, in PEM, and asks no TPM.
 
 With --json it prints state ("usable", "unusable", "none", or "unknown" when the
-files cannot be looked at), backend, reason, fingerprint, curve, file (where other programs look), stored (where it lies),
-public_key (PEM), tpm (device, manufacturer, maker, product, firmware, revision,
-lockout_counter, max_tries, recovery_seconds, in_lockout), pending (backend,
-fingerprint, curve, stored, public_key, error), error, hint. What is not known
-is left out.`,
+files cannot be looked at), backend, reason, fingerprint, curve, file (where
+other programs look), stored (where it lies), public_key (PEM), tpm (device,
+manufacturer, maker, product, firmware, revision, lockout_counter, max_tries,
+recovery_seconds, in_lockout), pending (backend, fingerprint, curve, stored,
+public_key, error), error, hint. What is not known is left out.`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if public && a.JSON {
 				return cli.Usage(errors.New("--public prints PEM, which is no JSON"), "leave out one of the two: --json has it as public_key")
