@@ -126,6 +126,15 @@ func TestTPM(t *testing.T) {
 			}
 		}, Fail, "none", "CONFIG_TCG_TIS_SPI"},
 		{"well", checkTPM, found("tpm", chip, nil), OK, "tpmrm0, Infineon SLB9670, firmware 7.85", ""},
+		{"one of the settings", checkTPM, func(p *patient) {
+			p.Settings.Keystore.TPM = "/run/swtpm.sock"
+			p.TPM = func(_ context.Context, path string) (tpm.Info, error) {
+				if path != "/run/swtpm.sock" {
+					return tpm.Info{}, errors.New("asked at " + path)
+				}
+				return chip, nil
+			}
+		}, OK, "swtpm.sock, Infineon SLB9670", ""},
 		{"some failures", checkTPM, found("tpm", used, nil), OK, "3 of 32 failed", ""},
 		{"locked out", checkTPM, found("tpm", locked, nil), Fail, "locked out after 32", "tpm2_dictionarylockout --clear-lockout"},
 		{"locked out, and not used", checkTPM, found("disk", locked, nil), Warn, "locked out", "tpm2_dictionarylockout"},

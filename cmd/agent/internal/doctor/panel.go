@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -198,7 +199,8 @@ func checkTPM(ctx context.Context, p *patient) Finding {
 		}
 		return f
 	}
-	if p.Board.TPM == "" {
+	device := cmp.Or(p.Settings.Keystore.TPM, p.Board.TPM)
+	if device == "" {
 		mend := "the kernel needs CONFIG_TCG_TIS_SPI, or the driver of the TPM's other bus, and the device tree must name the TPM"
 		if p.raspberry() {
 			mend = "for an SLB 9670 or 9672 on the header: write dtparam=spi=on and dtoverlay=tpm-slb9670 in " + p.bootConfig() + " and restart"
@@ -212,7 +214,7 @@ func checkTPM(ctx context.Context, p *patient) Finding {
 		}
 		return f
 	}
-	info, err := p.TPM(ctx, p.Board.TPM)
+	info, err := p.TPM(ctx, device)
 	switch {
 	case err != nil:
 		return grade(broken(err, ""), Warn)
@@ -220,7 +222,7 @@ func checkTPM(ctx context.Context, p *patient) Finding {
 		return grade(fail(fmt.Sprintf("%s: locked out after %d failed authorisations", info, info.LockoutCounter),
 			"tpm2_dictionarylockout --clear-lockout, with --auth where lockout has a password"), Warn)
 	case info.LockoutCounter > 0:
-		return ok("%s, %s; %d of %d failed authorisations before the lockout", path.Base(p.Board.TPM), info, info.LockoutCounter, info.MaxTries)
+		return ok("%s, %s; %d of %d failed authorisations before the lockout", path.Base(device), info, info.LockoutCounter, info.MaxTries)
 	}
-	return ok("%s, %s", path.Base(p.Board.TPM), info)
+	return ok("%s, %s", path.Base(device), info)
 }
