@@ -72,6 +72,9 @@ func (k keystores) usable(ctx context.Context, c settings.Keystore, id *identity
 // where returns the keystore and why it is that one, for status.
 func (k keystores) where() (backend, reason string) {
 	c := k.Choice()
+	if c.Err != nil {
+		return c.Backend, "it cannot be used" // trouble says why
+	}
 	return c.Backend, c.Why
 }
 
