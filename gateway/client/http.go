@@ -31,7 +31,7 @@ func newHTTP(p *peer) *web {
 			Proxy:                  http.ProxyFromEnvironment,
 			TLSClientConfig:        p.tlsConfig(),
 			MaxIdleConns:           2,
-			IdleConnTimeout:        90 * time.Second,
+			IdleConnTimeout:        20 * time.Second, // before the gateway closes at 30: no request meets a connection that ends
 			MaxResponseHeaderBytes: 64 << 10,
 		},
 	}}
