@@ -177,6 +177,11 @@ func TestI2C(t *testing.T) {
 	})
 }
 
+// soonFree is the error of a line that another mecha-agent has.
+type soonFree struct{ error }
+
+func (soonFree) Soon() bool { return true }
+
 // machine has a controller with a button, lights and a bus.
 func machine() (*hosttest.Host, board.Board) {
 	chip := board.Chip{Device: "/dev/gpiochip0", Label: "gpio", Lines: []board.Line{{Name: "A"}, {Name: "B"}, {Name: "C", Used: true, Consumer: "mecha-agent"}}}
@@ -216,6 +221,9 @@ func TestPanel(t *testing.T) {
 	}
 	held := func(h *hosttest.Host, _ *patient) { h.Part("gpio:0").Set(false) }
 	broken := func(h *hosttest.Host, _ *patient) { h.Part("gpio:0").Fail = hinted("in use by another", "stop it") }
+	others := func(h *hosttest.Host, _ *patient) {
+		h.Part("gpio:0").Fail = soonFree{hinted(`in use by "mecha-agent"`, "stop it")}
+	}
 	high := func(_ *hosttest.Host, p *patient) { p.Settings.Hardware.Button.Active = "high" }
 	try(t, []outcome{
 		{"nothing", checkWiring, nil, OK, "nothing wired", ""},
@@ -239,6 +247,7 @@ func TestPanel(t *testing.T) {
 		{"button of an agent that is starting", checkButton, with(button, starting, untouched), Skip, "an agent has it that is starting", ""},
 		{"button held", checkButton, with(button, held), Warn, "held down", "hardware.button.active: high"},
 		{"button held, active high", checkButton, with(button, held, high), Warn, "held down", "hardware.button.active: low"},
+		{"button of another user's agent", checkButton, with(button, others), Skip, `in use by "mecha-agent"`, "sudo -u USER mecha-agent doctor"},
 		{"button broken", checkButton, with(button, broken), Fail, "in use by another", "stop it"},
 	})
 }
