@@ -58,8 +58,10 @@ func (b *Button) Trouble() string {
 // Run watches the button until ctx ends, and returns nil. A button that is held
 // down (or shorted) at the start does nothing until it is released. A line that
 // cannot be had or goes away does not end it: it is tried again after a second,
-// doubling up to a minute, which is logged once, as is that it works again. Call
-// Run once.
+// doubling up to a minute, which is logged once, as is that it works again. While
+// the error has a method Soon that returns true (another process of this program
+// looks at the line), it is tried every second for the first minute: who presses
+// meanwhile presses again. Call Run once.
 //
 // Between presses it sleeps; while the button is down it wakes when that begins to
 // mean something else. periph's WaitForEdge knows no context; what can end it is

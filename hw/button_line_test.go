@@ -80,6 +80,48 @@ func TestButtonRefused(t *testing.T) {
 	})
 }
 
+// lent is the error of a line that comes back soon.
+type lent struct{ error }
+
+func (lent) Soon() bool { return true }
+
+// TestButtonLent: a line that another process of this program looks at is there a
+// second after that one has let go of it; one that it keeps is asked for less and
+// less often.
+func TestButtonLent(t *testing.T) {
+	err := fmt.Errorf("GPIO17: %w", lent{errors.New("line is in use")})
+	for _, kept := range []int{1, 15, 40} { // times, and seconds
+		synctest.Test(t, func(t *testing.T) {
+			pin := hwtest.NewPin(gpio.High)
+			pin.FailIn(err, kept)
+			watchPin(t, pin, 0, func(d *desk) {
+				pass(time.Duration(kept)*time.Second + 100*time.Millisecond)
+				if got := d.button.Trouble(); got == "" {
+					t.Error("no trouble before the button is known to work")
+				}
+				d.begin()
+				d.press(100*time.Millisecond, 0)
+				d.want(fmt.Sprintf("a press after %d s", kept), "press @130ms")
+				pass(2 * time.Second)
+				if got := d.button.Trouble(); got != "" {
+					t.Errorf("trouble %q although it works", got)
+				}
+				d.lines("lent and given back", 2)
+			})
+		})
+	}
+	synctest.Test(t, func(t *testing.T) {
+		pin := hwtest.NewPin(gpio.High)
+		pin.FailIn(err, -1)
+		watchPin(t, pin, 0, func(d *desk) {
+			pass(time.Hour)
+			if n := pin.Takes(); n < 60 || n > 130 {
+				t.Errorf("tried %d times in an hour", n)
+			}
+		})
+	})
+}
+
 // TestButtonUnplugged: a chip that goes away takes the finger with it, whatever the
 // finger was doing, and what is down when it is back must be released first.
 func TestButtonUnplugged(t *testing.T) {

@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// How long a part that failed is left alone: doubling from the first to the last.
+// How long a part that failed is left alone: doubling from the first to the last. An
+// error that says that it passes soon leaves it at the first, for as long as the last.
 const (
 	firstRetry = time.Second
 	lastRetry  = time.Minute
@@ -20,6 +21,7 @@ type outage struct {
 	log    *slog.Logger
 	part   string
 	retry  time.Duration // until the next try; 0 while the part works
+	since  time.Time     // the first of the failures
 	absent bool          // it failed with ErrAbsent, which is no fault
 	loud   bool          // the failure was logged for all
 
@@ -48,9 +50,11 @@ func (o *outage) note(err error) (failed bool) {
 		o.say(o.loud, slog.LevelInfo, "panel works again", nil)
 		o.loud = false
 	case was && o.absent == wasAbsent:
-		o.retry = min(2*o.retry, lastRetry)
+		if !soon(err) || time.Since(o.since) >= lastRetry {
+			o.retry = min(2*o.retry, lastRetry)
+		}
 	default:
-		o.retry = firstRetry
+		o.retry, o.since = firstRetry, time.Now()
 		o.say(!o.absent, slog.LevelWarn, "panel failed, trying again", err)
 		o.loud = o.loud || !o.absent
 	}
@@ -61,6 +65,12 @@ func (o *outage) note(err error) (failed bool) {
 		o.line = o.part + ": " + withHint(err)
 	}
 	return err != nil
+}
+
+// soon says whether a failure is one that most likely passes by itself in moments.
+func soon(err error) bool {
+	var s interface{ Soon() bool }
+	return errors.As(err, &s) && s.Soon()
 }
 
 // say logs, for those who debug alone unless loud.

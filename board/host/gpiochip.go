@@ -203,15 +203,43 @@ func (c *chip) request(offset int, flags uint64, attrs ...unix.GPIOV2LineAttribu
 func (c *chip) refused(offset int, err error) error {
 	switch {
 	case errors.Is(err, unix.EBUSY):
-		consumer := "another program"
-		if info, err := c.line(offset); err == nil && text(info.Consumer[:]) != "" {
-			consumer = strconv.Quote(text(info.Consumer[:]))
+		taken := &takenError{err: err}
+		if info, err := c.line(offset); err == nil {
+			taken.by, taken.free = text(info.Consumer[:]), info.Flags&flagUsed == 0
 		}
-		return &hinted{fmt.Errorf("in use by %s: %w", consumer, err),
-			"choose another line, or take this one away from " + consumer}
+		return taken
 	case errors.Is(err, unix.ENXIO):
 		return &hinted{fmt.Errorf("it has no interrupt: %w", err),
 			"a button needs a line that reports edges: choose one of another controller"}
 	}
 	return err
 }
+
+// takenError is the refusal of a line that somebody has.
+type takenError struct {
+	by   string // consumer, where it is known
+	free bool   // it has been given back since
+	err  error
+}
+
+func (e *takenError) Error() string { return "in use by " + e.who() + ": " + e.err.Error() }
+func (e *takenError) Unwrap() error { return e.err }
+
+func (e *takenError) who() string {
+	if e.by == "" {
+		return "another program"
+	}
+	return strconv.Quote(e.by)
+}
+
+// Hint returns what a person can do about it.
+func (e *takenError) Hint() string {
+	if e.by == Consumer {
+		return "a mecha-agent doctor lets go of it by itself; an agent that runs beside this one must be stopped"
+	}
+	return "choose another line, or take this one away from " + e.who()
+}
+
+// Soon reports that the line will most likely be free in a moment: a process of
+// this program looks at it.
+func (e *takenError) Soon() bool { return e.by == Consumer || e.free }

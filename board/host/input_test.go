@@ -148,6 +148,52 @@ func TestInputRefused(t *testing.T) {
 	}
 }
 
+// TestInputLent takes a line while another process of this program looks at it, and
+// again when that one has let go of it: nothing of the refusal stays.
+func TestInputLent(t *testing.T) {
+	soon := func(err error) bool {
+		var s interface{ Soon() bool }
+		return errors.As(err, &s) && s.Soon()
+	}
+	k, h := newKernel(t)
+	chip := k.plug(0, "soc", 1)
+	p := h.Input(k.chip(0, "soc"), 0, false)
+	for _, had := range []bool{false, true} {
+		if had {
+			if err := p.In(gpio.PullUp, gpio.BothEdges); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for consumer, want := range map[string]bool{"reset": false, "": false, Consumer: true} {
+			chip.lines[0] = board.Line{Consumer: consumer, Used: true}
+			err := p.In(gpio.PullUp, gpio.BothEdges)
+			if !errors.Is(err, unix.EBUSY) || soon(err) != want || hintOf(err) == "" {
+				t.Errorf("held by %q: %v (%s), soon %t", consumer, err, hintOf(err), soon(err))
+			}
+			released(t, p)
+		}
+		if had && k.last().held(t) {
+			t.Error("the line from before is still held")
+		}
+		chip.lines[0] = board.Line{}
+		if err := p.In(gpio.PullUp, gpio.BothEdges); err != nil {
+			t.Fatal(err)
+		}
+		k.edge(k.last(), 0)
+		if !p.WaitForEdge(time.Minute) || p.Read() != gpio.Low {
+			t.Error("the line is free, and a press is missed")
+		}
+	}
+	chip.lines[0] = board.Line{}
+	chip.refuse = refuseAll(unix.EBUSY)
+	if err := p.In(gpio.PullUp, gpio.BothEdges); !soon(err) {
+		t.Errorf("a line that was given back since: %v", err)
+	}
+	if err := p.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
 // released checks that a line that is not there reads as a button that nobody
 // holds, and that a wait for it does not last.
 func released(t *testing.T, p gpio.PinIn) {

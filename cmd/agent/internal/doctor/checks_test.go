@@ -177,6 +177,11 @@ func TestI2C(t *testing.T) {
 	})
 }
 
+// soonFree is the error of a line that another mecha-agent has.
+type soonFree struct{ error }
+
+func (soonFree) Soon() bool { return true }
+
 // machine has a controller with a button, lights and a bus.
 func machine() (*hosttest.Host, board.Board) {
 	chip := board.Chip{Device: "/dev/gpiochip0", Label: "gpio", Lines: []board.Line{{Name: "A"}, {Name: "B"}, {Name: "C", Used: true, Consumer: "mecha-agent"}}}
@@ -203,9 +208,22 @@ func TestPanel(t *testing.T) {
 	own := board.Wiring{Button: board.ButtonWiring{Line: "C"}}
 	answers := func(h *hosttest.Host, _ *patient) { h.Transfer = func(uint16, []byte, []byte) error { return nil } }
 	running := func(_ *hosttest.Host, p *patient) { agentRuns(Agent{State: "idle"})(p) }
+	starting := func(_ *hosttest.Host, p *patient) {
+		p.InUse = func(state string) bool { return state == p.Settings.Provisioning.Paths.State }
+	}
 	optional := func(_ *hosttest.Host, p *patient) { p.Board.Display.Optional = true }
+	untouched := func(h *hosttest.Host, p *patient) { // or it fails
+		for _, name := range []string{"gpio:0", "i2c-1"} {
+			if part := h.Part(name); part != nil {
+				part.Fail = errors.New("touched")
+			}
+		}
+	}
 	held := func(h *hosttest.Host, _ *patient) { h.Part("gpio:0").Set(false) }
 	broken := func(h *hosttest.Host, _ *patient) { h.Part("gpio:0").Fail = hinted("in use by another", "stop it") }
+	others := func(h *hosttest.Host, _ *patient) {
+		h.Part("gpio:0").Fail = soonFree{hinted(`in use by "mecha-agent"`, "stop it")}
+	}
 	high := func(_ *hosttest.Host, p *patient) { p.Settings.Hardware.Button.Active = "high" }
 	try(t, []outcome{
 		{"nothing", checkWiring, nil, OK, "nothing wired", ""},
@@ -214,20 +232,48 @@ func TestPanel(t *testing.T) {
 		{"no machine", checkWiring, func(p *patient) { p.BoardErr = hinted("no root", "mount it") }, Fail, "no root", "mount it"},
 		{"held by another agent", checkWiring, with(own), Warn, "held by the program mecha-agent", "board --pinout"},
 		{"held by the agent", checkWiring, with(own, running), OK, "button gpio:2", ""},
+		{"held by an agent that is starting", checkWiring, with(own, starting), OK, "button gpio:2", ""},
 
 		{"no display", checkDisplay, nil, Skip, "none is wired", ""},
 		{"display", checkDisplay, with(display, answers), OK, "ssd1306-128x64 at 0x3c of i2c-1 answers", ""},
 		{"display of the agent", checkDisplay, with(display, running), Skip, "running agent", ""},
+		{"display of an agent that is starting", checkDisplay, with(display, starting, untouched), Skip, "an agent has it that is starting", ""},
 		{"display gone", checkDisplay, with(display), Fail, "does not answer", "i2cdetect -y 1 "},
 		{"display that nobody asked for", checkDisplay, with(display, optional), Skip, "none is asked for", ""},
 
 		{"no button", checkButton, nil, Skip, "none is wired", ""},
 		{"button", checkButton, with(button), OK, "gpio:0 is released", ""},
 		{"button of the agent", checkButton, with(button, running), Skip, "running agent", ""},
+		{"button of an agent that is starting", checkButton, with(button, starting, untouched), Skip, "an agent has it that is starting", ""},
 		{"button held", checkButton, with(button, held), Warn, "held down", "hardware.button.active: high"},
 		{"button held, active high", checkButton, with(button, held, high), Warn, "held down", "hardware.button.active: low"},
+		{"button of another user's agent", checkButton, with(button, others), Skip, `in use by "mecha-agent"`, "sudo -u USER mecha-agent doctor"},
 		{"button broken", checkButton, with(button, broken), Fail, "in use by another", "stop it"},
 	})
+}
+
+// TestButtonIsGivenBack: the button's line is free again as soon as it is read, while
+// the other checks go on; it is not taken by who was interrupted.
+func TestButtonIsGivenBack(t *testing.T) {
+	h, b := machine()
+	p := healthy(t)
+	wired(h, b, board.Wiring{Button: board.ButtonWiring{Line: "A"}, LEDs: board.LEDWiring{Onboard: "none"}})(p)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	h.Part("gpio:0").Fail = errors.New("touched")
+	if f := checkButton(ctx, p); f.Result != Skip {
+		t.Errorf("interrupted: %+v", f)
+	}
+	h.Part("gpio:0").Fail = nil
+	if f := checkButton(t.Context(), p); f.Result != OK {
+		t.Errorf("finding %+v", f)
+	}
+	if err := h.Check(); err != nil {
+		t.Errorf("after the check: %v", err)
+	}
+	if err := errors.Join(p.Board.Close(), h.Check()); err != nil {
+		t.Errorf("in the end: %v", err)
+	}
 }
 
 func TestDevices(t *testing.T) {

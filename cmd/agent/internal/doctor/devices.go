@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/mecha-org/mecha-agent/board"
 )
@@ -41,7 +42,7 @@ func (r *Recorder) Output(c board.Chip, offset int, activeLow bool) board.Output
 // Input implements board.Host.
 func (r *Recorder) Input(c board.Chip, offset int, activeHigh bool) board.Input {
 	r.note(c.Device, os.O_RDWR)
-	return r.Host.Input(c, offset, activeHigh)
+	return closedOnce(r.Host.Input(c, offset, activeHigh))
 }
 
 // I2C implements board.Host.
@@ -60,8 +61,20 @@ func (r *Recorder) LED(name, state string) board.Output {
 // Key implements board.Host.
 func (r *Recorder) Key(device string, code uint16) board.Input {
 	r.note(device, os.O_RDONLY)
-	return r.Host.Key(device, code)
+	return closedOnce(r.Host.Key(device, code))
 }
+
+// brief is an input that is closed when it has been looked at. The board closes it
+// once more, at its end.
+type brief struct {
+	board.Input
+	close func() error
+}
+
+func closedOnce(in board.Input) brief { return brief{in, sync.OnceValue(in.Close)} }
+
+// Close implements io.Closer.
+func (b brief) Close() error { return b.close() }
 
 const lights = "/sys/class/leds/"
 

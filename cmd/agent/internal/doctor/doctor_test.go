@@ -42,6 +42,7 @@ func healthy(t *testing.T) *patient {
 			Owner:    func(string) (Owner, error) { return Owner{}, nil },
 			Writable: func(string) error { return nil },
 			Free:     func(string) (uint64, error) { return 1 << 30, nil },
+			InUse:    func(string) bool { return false },
 			Resolve:  func(context.Context, string) ([]string, error) { return []string{"192.0.2.1"}, nil },
 			Ping:     func(context.Context) error { return nil },
 			Agent:    func(context.Context) (Agent, error) { return Agent{}, errNoAgent },

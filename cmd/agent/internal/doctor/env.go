@@ -43,6 +43,7 @@ type Env struct {
 	Owner    func(path string) (Owner, error)            // whose a path is
 	Writable func(folder string) error                   // whether this process may make files there
 	Free     func(folder string) (bytes uint64, _ error) // for this process
+	InUse    func(state string) bool                     // an agent has this folder of an identity
 	Key      func(ctx context.Context, path string) (crypto.PublicKey, keystore.Info, error)
 	Resolve  func(ctx context.Context, host string) ([]string, error)
 	Ping     func(ctx context.Context) error // the gateway
@@ -72,7 +73,7 @@ type patient struct {
 // agentLimit ends the question to the agent before the checks that wait for it.
 const agentLimit = checkLimit - 2*time.Second
 
-// agent asks the running agent, once for all checks: what it holds is not touched.
+// agent asks the running agent, once for all checks.
 func (p *patient) agent(ctx context.Context) (Agent, error) {
 	p.once.Do(func() {
 		p.answered = make(chan struct{})
@@ -89,4 +90,19 @@ func (p *patient) agent(ctx context.Context) (Agent, error) {
 	case <-ctx.Done():
 		return Agent{}, ctx.Err()
 	}
+}
+
+// taken says why lines and buses are not touched: an agent has them, or is about to.
+// It is empty when nobody has.
+func (p *patient) taken(ctx context.Context) string {
+	_, err := p.agent(ctx)
+	switch {
+	case err == nil:
+		return "the running agent has it, and tells at \"agent\" when it does not work"
+	case ctx.Err() != nil:
+		return "interrupted"
+	case p.InUse(p.Settings.Provisioning.Paths.State):
+		return "an agent has it that is starting, or does not answer"
+	}
+	return ""
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"path"
 	"path/filepath"
@@ -37,11 +38,11 @@ func checkWiring(ctx context.Context, p *patient) Finding {
 	if p.BoardErr != nil {
 		return broken(p.BoardErr, "")
 	}
-	_, agentErr := p.agent(ctx)
+	taken := p.taken(ctx) != ""
 	var doubts []string
 	for _, m := range p.Board.Missing {
 		// The agent that runs holds what it is wired to.
-		own := agentErr == nil && strings.Contains(m, "held by the program mecha-agent")
+		own := taken && strings.Contains(m, "held by the program mecha-agent")
 		if strings.HasPrefix(m, "hardware") && !own {
 			doubts = append(doubts, m)
 		}
@@ -134,8 +135,8 @@ func checkDisplay(ctx context.Context, p *patient) Finding {
 	if d == nil {
 		return skip("none is wired")
 	}
-	if _, err := p.agent(ctx); err == nil {
-		return skip("the running agent has it, and tells at \"agent\" when it does not work")
+	if why := p.taken(ctx); why != "" {
+		return skip(why)
 	}
 	where := fmt.Sprintf("%s on %s", d.Controller, d.Bus)
 	if d.Address != 0 {
@@ -153,19 +154,25 @@ func checkDisplay(ctx context.Context, p *patient) Finding {
 		"check power, SDA and SCL; i2cdetect -y "+number+" lists what answers; then set hardware.display.address")
 }
 
-// checkButton reads the button, unless an agent holds its line.
+// checkButton reads the button, unless an agent holds its line. It has the line for
+// no longer than that takes: an agent may be starting.
 func checkButton(ctx context.Context, p *patient) Finding {
 	b := p.Board.Button
 	if b == nil {
 		return skip("none is wired: mecha-agent provision makes a code")
 	}
-	if _, err := p.agent(ctx); err == nil {
-		return skip("the running agent has it, and tells at \"agent\" when it does not work")
+	if why := p.taken(ctx); why != "" {
+		return skip(why)
 	}
-	if err := b.In(gpio.PullUp, gpio.NoEdge); err != nil {
+	level, err := glance(b)
+	var ours interface{ Soon() bool } // of board/host: mecha-agent has it
+	switch {
+	case errors.As(err, &ours) && ours.Soon():
+		return Finding{Result: Skip, Found: err.Error(), Mend: asService}
+	case err != nil:
 		return broken(err, "")
 	}
-	if b.Read() == gpio.High {
+	if level == gpio.High {
 		return ok("%s is released", b.Name())
 	}
 	other := "high"
@@ -174,6 +181,16 @@ func checkButton(ctx context.Context, p *patient) Finding {
 	}
 	return warn(b.Name()+" is held down",
 		"let go of it; if nobody holds it, check its wires, or set hardware.button.active: "+other)
+}
+
+// glance takes a line, reads it and gives it back.
+func glance(in gpio.PinIn) (gpio.Level, error) {
+	err := in.In(gpio.PullUp, gpio.NoEdge)
+	level := in.Read()
+	if c, ok := in.(io.Closer); ok {
+		err = errors.Join(err, c.Close())
+	}
+	return level, err
 }
 
 // needsTPM reports whether the machine's key is in a TPM, or is to be.

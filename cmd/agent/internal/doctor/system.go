@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/mecha-org/mecha-agent/identity"
 	"github.com/mecha-org/mecha-agent/keystore/tpm"
 )
 
@@ -28,6 +29,7 @@ func System() Env {
 			return nil
 		},
 		Free:    free,
+		InUse:   identity.InUse,
 		Resolve: net.DefaultResolver.LookupHost,
 		TPM:     tpm.Inspect,
 	}
