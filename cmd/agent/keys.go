@@ -59,6 +59,11 @@ func (k keystores) usable(ctx context.Context, c settings.Keystore, id *identity
 	if c.Trouble != "exit" {
 		return nil
 	}
+	select {
+	case <-k.Decided():
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 	_, err := id.Load(ctx)
 	if err == nil || errors.Is(err, identity.ErrNone) {
 		err = k.Choice().Err
@@ -83,6 +88,8 @@ func (k keystores) words() string {
 	switch c := k.Choice(); {
 	case c.Err != nil:
 		return "Key cannot be used"
+	case c.Backend == "":
+		return "Waiting for the TPM"
 	case c.Backend == choose.TPM:
 		return "Key in the TPM"
 	case c.Spare():

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -17,6 +18,7 @@ import (
 	"github.com/mecha-org/mecha-agent/gateway"
 	"github.com/mecha-org/mecha-agent/gateway/attest"
 	"github.com/mecha-org/mecha-agent/gateway/server"
+	"github.com/mecha-org/mecha-agent/keystore/tpm"
 	"github.com/mecha-org/mecha-agent/keystore/tpm/tpmtest"
 	provisioningpb "github.com/mecha-org/mecha-agent/proto/provisioning"
 )
@@ -237,9 +239,40 @@ func TestTPMTroubles(t *testing.T) {
 				if s.Keystore != "tpm" || s.Code != "" || !strings.Contains(strings.Join(s.Trouble, "\n"), "keystore: "+c.error) {
 					t.Errorf("after a press it is %v", s)
 				}
+				// A person's word: what was, is over, and a new key may be anywhere.
+				r.remove("https")
+				if s := r.press(); s.Keystore != "disk" || !strings.Contains(s.KeystoreReason, "no TPM works here") {
+					t.Errorf("removed, and asked for a code: %v", s)
+				}
 			}
 			stop()
 		})
+	}
+}
+
+// TestHungTPM: a TPM that takes commands and does not answer keeps the agent neither
+// from saying that it runs nor from stopping.
+func TestHungTPM(t *testing.T) {
+	chip := tpmtest.New(t)
+	r := newTPMRig(t, "https", "{tpm: %s}", chip, server.Attestation{})
+	stop, _ := r.start()
+	r.claim(r.press().Code)
+	stop()
+	r.plug(nil)
+	l, err := net.Listen("unix", r.link)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	stop, _ = r.start()
+	begin := time.Now()
+	s := r.await("the agent's start", func(*provisioningpb.StatusResponse) bool { return true })
+	if s.Provisioned || !strings.Contains(s.KeystoreReason, "not answered") {
+		t.Errorf("status %v", s)
+	}
+	stop()
+	if took := time.Since(begin); took > tpm.CommandTimeout/2 {
+		t.Errorf("start and stop took %v", took)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/mecha-org/mecha-agent/keystore"
 	"github.com/mecha-org/mecha-agent/keystore/disk"
@@ -45,69 +46,135 @@ type Store struct {
 	log  *slog.Logger
 	disk *disk.Store
 
-	dialing sync.Mutex // held while the TPM is connected to
-	chip    *tpm.Store // nil: not connected
+	decided chan struct{} // closed when it was found out for the first time
+
+	dialing chan struct{} // holds an element while the TPM is connected to, and after Close
+	chip    *tpm.Store    // nil: not connected
 
 	mu     sync.Mutex
 	choice Choice
+
+	close func() error
+	done  chan struct{} // closed by close
 }
+
+// A TPM that hangs must not keep a machine from showing that it runs, nor from
+// stopping: New and Close wait for it no longer than this.
+const (
+	firstWait = 3 * time.Second
+	closeWait = 2 * time.Second
+)
 
 // New finds out which keystore is to be used and says so in the log. A TPM that
 // does not work is no error of New, see Choice: it may come, and the disk or the
-// identity can be looked at without it. A TPM that hangs takes tpm.CommandTimeout.
+// identity can be looked at without it. One that does not answer within three
+// seconds is waited for in the background, see Decided.
 func New(c Config) (*Store, error) {
 	files, err := disk.New(c.Curve)
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{c: c, log: cmp.Or(c.Log, slog.New(slog.DiscardHandler)), disk: files}
+	s := &Store{c: c, log: cmp.Or(c.Log, slog.New(slog.DiscardHandler)), disk: files,
+		decided: make(chan struct{}), dialing: make(chan struct{}, 1), done: make(chan struct{})}
+	s.close = sync.OnceValue(s.shut)
 	if _, _, err := Choose(c.Policy, "", nil); err != nil {
 		return nil, err
 	}
-	_, _ = s.decide() // Choice tells
+	go func() {
+		defer close(s.decided)
+		s.decide(context.Background()) // Choice tells
+	}()
+	select {
+	case <-s.decided:
+	case <-time.After(firstWait):
+		s.log.Warn("the TPM takes its time: going on without it so far")
+	}
 	return s, nil
 }
 
-// Choice returns what was found last. It does not ask the TPM.
+// Choice returns what was found last. It does not ask the TPM. While the TPM has
+// not answered New, it has no Backend and no Err.
 func (s *Store) Choice() Choice {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.choice == (Choice{}) {
+		return Choice{Why: "the TPM has not answered yet"}
+	}
 	return s.choice
 }
 
-// Close frees the TPM. Keys in it cannot be used any more.
-func (s *Store) Close() error {
-	s.dialing.Lock()
-	defer s.dialing.Unlock()
+// Decided is closed when the TPM has answered New, or tpm.CommandTimeout has passed.
+func (s *Store) Decided() <-chan struct{} { return s.decided }
+
+// Close frees the TPM. Keys in it cannot be used any more. The end of the process
+// frees one that hangs.
+func (s *Store) Close() error { return s.close() }
+
+func (s *Store) shut() error {
+	close(s.done)
+	select {
+	case s.dialing <- struct{}{}: // and never taken out
+	case <-time.After(closeWait):
+		return nil
+	}
 	if s.chip == nil {
 		return nil
 	}
 	return s.chip.Close()
 }
 
-// tpm returns the keystore of the TPM, connected to.
-func (s *Store) tpm() (*tpm.Store, error) {
-	s.dialing.Lock()
-	defer s.dialing.Unlock()
-	if s.chip == nil {
-		chip, err := tpm.New(tpm.Config{Path: s.c.Device, Curve: s.c.Curve, Log: s.log})
-		if err != nil {
-			return nil, err
-		}
-		s.chip = chip
+// errClosed is the error of a Store after Close.
+var errClosed = errors.New("the keystore is closed")
+
+// tpm returns the keystore of the TPM, connected to. Connecting goes on when ctx
+// ends, for whoever asks next.
+func (s *Store) tpm(ctx context.Context) (*tpm.Store, error) {
+	select {
+	case s.dialing <- struct{}{}:
+	case <-s.done:
+		return nil, errClosed
+	case <-ctx.Done():
+		return nil, fmt.Errorf("waiting for the TPM: %w", ctx.Err())
 	}
-	return s.chip, nil
+	if chip := s.chip; chip != nil {
+		<-s.dialing
+		return chip, nil
+	}
+	type result struct {
+		chip *tpm.Store
+		err  error
+	}
+	dialled := make(chan result, 1)
+	go func() {
+		chip, err := tpm.New(tpm.Config{Path: s.c.Device, Curve: s.c.Curve, Log: s.log})
+		s.chip = chip
+		<-s.dialing
+		dialled <- result{chip, err}
+	}()
+	select {
+	case r := <-dialled:
+		return r.chip, r.err
+	case <-ctx.Done():
+		return nil, fmt.Errorf("waiting for the TPM: %w", ctx.Err())
+	}
 }
 
 // decide returns where a new key is to be made, and whether that is recorded.
-func (s *Store) decide() (c Choice, recorded bool) {
+func (s *Store) decide(ctx context.Context) (c Choice, recorded bool) {
 	before, because, err := Recorded(s.c.Record)
 	if err != nil {
 		return s.note(Choice{Why: err.Error(), Err: err}), false
 	}
 	var tpmErr error
 	if s.c.Policy != Disk && before != Disk {
-		_, tpmErr = s.tpm()
+		_, tpmErr = s.tpm(ctx)
+		// A stop says nothing of the TPM: no key goes to the disk because of it.
+		if err := ctx.Err(); err != nil {
+			return Choice{Err: fmt.Errorf("waiting for the TPM: %w", err)}, before != ""
+		}
+		if errors.Is(tpmErr, errClosed) {
+			return Choice{Err: errClosed}, before != ""
+		}
 	}
 	backend, why, err := Choose(s.c.Policy, before, tpmErr)
 	if err != nil {
@@ -151,7 +218,7 @@ func (s *Store) Create(ctx context.Context, path string) (keystore.Key, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	c, recorded := s.decide()
+	c, recorded := s.decide(ctx)
 	if c.Err != nil {
 		return nil, c.Err
 	}
@@ -174,7 +241,7 @@ func (s *Store) create(ctx context.Context, backend, path string) (keystore.Key,
 	if backend == Disk {
 		return s.disk.Create(ctx, path)
 	}
-	chip, err := s.tpm()
+	chip, err := s.tpm(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -211,7 +278,9 @@ func (s *Store) open(ctx context.Context, path string) (keystore.Key, error) {
 	}
 	var chip *tpm.Store
 	if kind == TPM {
-		chip, err = s.tpm()
+		if chip, err = s.tpm(ctx); ctx.Err() != nil && err != nil {
+			return nil, err
+		}
 	}
 	if _, _, err := Choose(s.c.Policy, kind, err); err != nil {
 		s.note(Choice{Backend: kind, Why: err.Error(), Err: err})
@@ -279,20 +348,20 @@ func (s *Store) Delete(ctx context.Context, path string) error { return tpm.Dele
 var ErrNoTPM = errors.New("the machine's key is in no TPM")
 
 // attester returns the TPM if the machine's key is there.
-func (s *Store) attester() (keystore.Attester, error) {
+func (s *Store) attester(ctx context.Context) (keystore.Attester, error) {
 	switch c := s.Choice(); {
 	case c.Err != nil:
 		return nil, c.Err
 	case c.Backend != TPM:
 		return nil, ErrNoTPM
 	}
-	return s.tpm()
+	return s.tpm(ctx)
 }
 
 // AttestIdentity implements keystore.Attester. It returns ErrNoTPM for keys on the
 // disk, as its companions do.
 func (s *Store) AttestIdentity(ctx context.Context) (ekCerts [][]byte, ekPublic, akPublic []byte, err error) {
-	a, err := s.attester()
+	a, err := s.attester(ctx)
 	if err != nil {
 		return nil, nil, nil, err
 	}
@@ -301,7 +370,7 @@ func (s *Store) AttestIdentity(ctx context.Context) (ekCerts [][]byte, ekPublic,
 
 // Activate implements keystore.Attester.
 func (s *Store) Activate(ctx context.Context, credential, secret []byte) ([]byte, error) {
-	a, err := s.attester()
+	a, err := s.attester(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -310,7 +379,7 @@ func (s *Store) Activate(ctx context.Context, credential, secret []byte) ([]byte
 
 // Certify implements keystore.Attester.
 func (s *Store) Certify(ctx context.Context, key keystore.Key, qualifying []byte) (keyPublic, attest, signature []byte, err error) {
-	a, err := s.attester()
+	a, err := s.attester(ctx)
 	if err != nil {
 		return nil, nil, nil, err
 	}

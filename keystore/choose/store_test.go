@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/mecha-org/mecha-agent/gateway"
 	"github.com/mecha-org/mecha-agent/keystore"
@@ -292,6 +294,50 @@ func TestRecorded(t *testing.T) {
 	}
 	if backend, _, err := Recorded(r.path("keystore")); backend != "" || !errors.Is(err, keystore.ErrExposed) {
 		t.Errorf("for all to read: got %q, %v", backend, err)
+	}
+}
+
+// TestHungTPM: one that takes commands and does not answer keeps nobody waiting for
+// long: neither the start, nor who has a deadline, nor the stop.
+func TestHungTPM(t *testing.T) {
+	t.Parallel()
+	socket := filepath.Join(tpmtest.Folder(t), "tpm")
+	l, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close() // what is accepted by the kernel is never read
+	r := newRig(t)
+	begin := time.Now()
+	s := r.open(Auto, socket)
+	if took := time.Since(begin); took > tpm.CommandTimeout/2 {
+		t.Errorf("the start took %v", took)
+	}
+	if c := s.Choice(); c.Backend != "" || c.Err != nil || !strings.Contains(c.Why, "not answered") {
+		t.Errorf("the choice is %+v", c)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := s.Create(ctx, r.path("a.pem")); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("creating: %v", err)
+	}
+	if got := r.record(); got != "" {
+		t.Errorf("the record is %q", got)
+	}
+	select {
+	case <-s.Decided():
+		t.Error("it is decided without an answer")
+	default:
+	}
+	begin = time.Now()
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	if took := time.Since(begin); took > tpm.CommandTimeout/2 {
+		t.Errorf("the stop took %v", took)
+	}
+	if _, err := s.Create(t.Context(), r.path("a.pem")); !errors.Is(err, errClosed) {
+		t.Errorf("creating after the stop: %v", err)
 	}
 }
 
