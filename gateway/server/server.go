@@ -180,6 +180,11 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener, tlsConfig *tls.Conf
 		for _, h := range servers {
 			h.Close()
 		}
+		for range servers[1:] { // the one that failed closes the port under the other, which may say so first
+			if other := <-served; errors.Is(err, net.ErrClosed) {
+				err = other
+			}
+		}
 		return fmt.Errorf("serving: %w", err)
 	case <-ctx.Done():
 	}
