@@ -181,3 +181,21 @@ func TestAttestationBadChallenge(t *testing.T) {
 		}
 	})
 }
+
+// The key that follows a removal may be in no TPM: what the old one's said is forgotten.
+func TestNoTPMAfterRemoval(t *testing.T) {
+	run(t, func(r *rig) {
+		tpm := r.withTPM()
+		r.generate()
+		if _, err := r.Deprovision(r.t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		tpm.None = true
+		code := r.generate()
+		r.claim(code)
+		r.byCode(code)
+		if s := r.want(provisioned); tpm.Asked("Identity") != 2 || tpm.Asked("Prove") != 0 || s.Unattested != "" {
+			t.Errorf("asked %d times who it is and %d times for evidence; status %+v", tpm.Asked("Identity"), tpm.Asked("Prove"), s)
+		}
+	})
+}

@@ -159,6 +159,7 @@ func (p *Provisioner) Deprovision(ctx context.Context) ([]string, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.offer, p.kept, p.last = nil, nil, outcome{}
+	p.tpm = nil // the next key may be elsewhere
 	p.setLocked(func(s *Status) {
 		if unread == nil {
 			identity(s)
