@@ -22,7 +22,7 @@ type keystores struct{ *choose.Store }
 // TPM that does not work is no error: the agent runs, and says what is wrong.
 func openKeystores(c settings.Agent, log *slog.Logger) (keystores, error) {
 	s, err := choose.New(choose.Config{Policy: c.Keystore.Backend, Device: c.Keystore.TPM, Curve: keystore.Curve(c.Keystore.Curve),
-		Record: filepath.Join(c.Provisioning.Paths.State, identity.KeystoreName), Log: log})
+		Record: recordOf(c), Log: log})
 	return keystores{s}, err
 }
 

@@ -7,14 +7,16 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/mecha-org/mecha-agent/keystore/disk"
 	"github.com/mecha-org/mecha-agent/keystore/internal/keyfile"
+	"github.com/mecha-org/mecha-agent/keystore/tpm"
 )
 
 // Policies of the settings, and the backends among them.
 const (
 	Auto = "auto" // a TPM that works, else the disk
-	TPM  = "tpm"
-	Disk = "disk"
+	TPM  = tpm.Backend
+	Disk = disk.Backend
 )
 
 // ErrGone says that the machine's key is in a TPM that cannot be used now. It is

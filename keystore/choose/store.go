@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/mecha-org/mecha-agent/gateway"
 	"github.com/mecha-org/mecha-agent/keystore"
 	"github.com/mecha-org/mecha-agent/keystore/disk"
 	"github.com/mecha-org/mecha-agent/keystore/internal/keyfile"
@@ -195,19 +196,11 @@ func (s *Store) note(c Choice) Choice {
 	switch {
 	case same:
 	case c.Err != nil:
-		s.log.Warn("the keystore cannot be used", "keystore", c.Backend, "error", c.Err, "hint", hintOf(c.Err))
+		s.log.Warn("the keystore cannot be used", "keystore", c.Backend, "error", c.Err, "hint", gateway.HintOf(c.Err))
 	default:
 		s.log.Info("keystore chosen", "keystore", c.Backend, "why", c.Why)
 	}
 	return c
-}
-
-func hintOf(err error) string {
-	var h interface{ Hint() string }
-	if errors.As(err, &h) {
-		return h.Hint()
-	}
-	return ""
 }
 
 // Create makes a key where the policy and the record say. The first one is
