@@ -241,6 +241,9 @@ func TestTPMTroubles(t *testing.T) {
 				}
 				// A person's word: what was, is over, and a new key may be anywhere.
 				r.remove("https")
+				if s := r.awaitState(provisioningpb.State_STATE_IDLE); s.Keystore != "disk" || len(s.Trouble) > 0 {
+					t.Errorf("removed: %v", s)
+				}
 				if s := r.press(); s.Keystore != "disk" || !strings.Contains(s.KeystoreReason, "no TPM works here") {
 					t.Errorf("removed, and asked for a code: %v", s)
 				}

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"path/filepath"
+	"time"
 
 	"github.com/mecha-org/mecha-agent/board"
 	"github.com/mecha-org/mecha-agent/board/host"
@@ -73,7 +74,7 @@ func gatewayConfig(p settings.Provisioning, log *slog.Logger) client.Config {
 }
 
 func exchangeConfig(p settings.Provisioning, b board.Board, gw provision.Gateway, keys keystores, id *identity.Store, panel *hw.Panel, log *slog.Logger) provision.Config {
-	return provision.Config{Gateway: gw, Vault: vault{id}, Sessions: id, Attester: attester{keys, id},
+	return provision.Config{Gateway: gw, Vault: vault{id, keys}, Sessions: id, Attester: attester{keys, id},
 		Panel: panelView{panel, b.Button != nil, keys}, Log: log,
 		Board: gateway.Board{Vendor: b.Vendor, Model: b.Model, Serial: b.Serial, SoC: b.SoC,
 			Revision: b.Revision, Architecture: b.Architecture},
@@ -100,7 +101,23 @@ func serviceConfig(x *provision.Provisioner, id *identity.Store, keys keystores,
 
 // vault says in the exchange's words that the disk or the clock is at fault, not
 // the answer: the claim is kept then, and tried again.
-type vault struct{ *identity.Store }
+type vault struct {
+	*identity.Store
+	keys keystores
+}
+
+// removedWait is how long a removal waits for the TPM to say whether it would take
+// the next key.
+const removedWait = 3 * time.Second
+
+// Remove implements provision.Vault.
+func (v vault) Remove(ctx context.Context) ([]string, error) {
+	removed, err := v.Store.Remove(ctx)
+	ctx, cancel := context.WithTimeout(ctx, removedWait)
+	defer cancel()
+	v.keys.Decide(ctx) // of the old key nothing is told any more
+	return removed, err
+}
 
 // Commit implements provision.Vault.
 func (v vault) Commit(ctx context.Context, machineID, csrPEM string, answer gateway.Issued) error {

@@ -67,7 +67,7 @@ func TestVaultTellsWhatTimeMends(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		err = vault{store}.Commit(t.Context(), "machine-1", csr, answer)
+		err = vault{Store: store}.Commit(t.Context(), "machine-1", csr, answer)
 		if !errors.Is(err, c.want) || errors.Is(err, provision.ErrClock) != c.clock || c.clock && gateway.HintOf(err) == "" {
 			t.Errorf("made at %v: error %v", c.made, err)
 		}

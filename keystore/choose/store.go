@@ -104,6 +104,11 @@ func (s *Store) Choice() Choice {
 	return s.choice
 }
 
+// Decide finds out anew where a key would be made: whoever removed the machine's key
+// and the record calls it, for what Choice tells. It returns when ctx ends at the
+// latest.
+func (s *Store) Decide(ctx context.Context) { s.decide(ctx) }
+
 // Decided is closed when the TPM has answered New, or tpm.CommandTimeout has passed.
 func (s *Store) Decided() <-chan struct{} { return s.decided }
 
