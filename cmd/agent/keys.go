@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"path/filepath"
 
 	"github.com/mecha-org/mecha-agent/gateway"
 	"github.com/mecha-org/mecha-agent/identity"
@@ -35,18 +34,20 @@ type ownKey struct {
 // Close frees the key and its keystore.
 func (k ownKey) Close() error { return errors.Join(k.Key.Close(), k.keys.Close()) }
 
-// openOwnKey opens the key at the configured path. It needs no lock: it reads.
+// openOwnKey opens the key of the identity in use. It needs no lock: it reads.
 func openOwnKey(ctx context.Context, c settings.Agent) (ownKey, error) {
-	// The path is a link to the generation in use; keystores follow none.
-	path, err := filepath.EvalSymlinks(c.Provisioning.Paths.Machine.PrivateKey)
+	files, err := identity.Find(identityPaths(c.Provisioning.Paths))
+	if err == nil && files.Key == "" {
+		err = noKey
+	}
 	if err != nil {
-		return ownKey{}, fmt.Errorf("finding this machine's key: %w", err)
+		return ownKey{}, err
 	}
 	keys, err := openKeystores(c, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return ownKey{}, fmt.Errorf("opening the keystore: %w", err)
 	}
-	k, err := keys.Open(ctx, path)
+	k, err := keys.Open(ctx, files.Key)
 	if err != nil {
 		return ownKey{}, errors.Join(fmt.Errorf("opening this machine's key: %w", err), keys.Close())
 	}
